@@ -1,0 +1,72 @@
+"""Links and addresses, through iproute2.
+
+``ip -batch`` makes several changes one process and stops at the first that fails.  It must not keep
+state: whoever wants to know asks the kernel again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import socket
+import struct
+from collections.abc import Sequence
+from fcntl import ioctl
+from typing import Any
+
+from lab.embedded.host.command import run
+from lab.embedded.host.netns import call_in
+
+SIOCETHTOOL = 0x8946
+ETHTOOL_STXCSUM = 0x17
+ETHTOOL_STSO = 0x1F
+ETHTOOL_SGSO = 0x24
+
+
+async def ip(lines: Sequence[str], *, netns: str | None = None) -> None:
+    """Apply iproute2 commands (without the leading ``ip``) in order. Raises CommandFailed."""
+    if lines:
+        await run(["ip", "-batch", "-"], netns=netns, input=("\n".join(lines) + "\n").encode())
+
+
+async def ip_json(args: Sequence[str], *, netns: str | None = None) -> Any:
+    """What ``ip -j -d ARGS`` says, parsed."""
+    said = (await run(["ip", "-j", "-d", *args], netns=netns)).stdout.strip()
+    return json.loads(said) if said else []
+
+
+def _offload_off(ifname: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for command in (ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM):
+            value = _buffer(struct.pack("II", command, 0))
+            request = struct.pack("16sQ", ifname.encode(), value[1])
+            try:
+                ioctl(sock, SIOCETHTOOL, request)
+            except OSError as error:
+                raise OSError(error.errno, f"turn off transmit offload of {ifname}: {error.strerror}") from error
+
+
+def _buffer(data: bytes) -> tuple[Any, int]:
+    buffer = ctypes.create_string_buffer(data, len(data))
+    return buffer, ctypes.addressof(buffer)
+
+
+async def tx_checksum_off(ifname: str, netns: str | None = None) -> None:
+    """Make the kernel compute checksums before a frame leaves ``ifname``.
+
+    The userspace datapath forwards frames as they come: with offload on, ping passes and TCP never does.
+    """
+    if netns is None:
+        _offload_off(ifname)
+    else:
+        await call_in(netns, lambda: _offload_off(ifname))
+
+
+async def veth(left: str, left_ns: str, right: str, right_ns: str, *, mtu: int = 1500) -> None:
+    """A cable between two namespaces, up at both ends, with transmit offload off."""
+    await run(["ip", "link", "add", left, "mtu", str(mtu), "type", "veth", "peer", "name", right, "mtu", str(mtu),
+               "netns", right_ns], netns=left_ns)  # fmt: skip
+    await ip([f"link set {left} up"], netns=left_ns)
+    await ip([f"link set {right} up"], netns=right_ns)
+    await tx_checksum_off(left, left_ns)
+    await tx_checksum_off(right, right_ns)

@@ -1,0 +1,92 @@
+"""What a lab is made of: plain data, nothing that acts.
+
+The default plan is the one drawn in the design: workers with a machine NIC, an external NIC and two
+pairs of trunk NICs, one top-of-rack switch, and a gateway host on each VLAN.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network
+
+from lab.embedded.errors import LabError
+
+MACHINE_NET = IPv4Network("192.168.52.0/24")
+EXTERNAL_NET = IPv4Network("192.168.53.0/24")
+MACHINE_VLAN, EXTERNAL_VLAN = 52, 53
+API_ADDRESS = "192.168.52.1"
+API_PORT = 6443
+AGENT_PORT = 10250
+LAGS = (("enp6s0f0", "enp6s0f1"), ("enp7s0f0", "enp7s0f1"))
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A worker; ``index`` counts from 1 and fixes its addresses."""
+
+    name: str
+    index: int
+
+    @property
+    def machine(self) -> IPv4Interface:
+        return IPv4Interface(f"{MACHINE_NET[10 + self.index]}/{MACHINE_NET.prefixlen}")
+
+    @property
+    def machine_ip(self) -> str:
+        return str(self.machine.ip)
+
+    @property
+    def external(self) -> IPv4Interface:
+        return IPv4Interface(f"{EXTERNAL_NET[10 + self.index]}/{EXTERNAL_NET.prefixlen}")
+
+    @property
+    def nics(self) -> tuple[str, ...]:
+        return ("ens3", "enp1s0", *(nic for lag in LAGS for nic in lag))
+
+    @property
+    def chassis(self) -> str:
+        return f"00000000-0000-4000-8000-{self.index:012d}"
+
+
+@dataclass(frozen=True)
+class VlanSpec:
+    """A VLAN of the switch with its gateway host."""
+
+    vlan: int
+    gateway: IPv4Interface
+
+    @property
+    def host(self) -> str:
+        return f"gateway-{self.vlan}"
+
+
+@dataclass(frozen=True)
+class LabSpec:
+    """A whole lab."""
+
+    name: str = "virtlab"
+    workers: int = 3
+    vlans: tuple[VlanSpec, ...] = field(
+        default=(
+            VlanSpec(2024, IPv4Interface("192.168.24.1/24")),
+            VlanSpec(1993, IPv4Interface("192.168.93.1/24")),
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise LabError("wanted a lab name of 1-20 lower-case letters, digits and dashes", repr(self.name))
+        if not 1 <= self.workers <= 9:
+            raise LabError("wanted 1 to 9 workers", str(self.workers), where="--workers")
+
+    @property
+    def nodes(self) -> tuple[NodeSpec, ...]:
+        return tuple(NodeSpec(f"worker-{i}", i) for i in range(1, self.workers + 1))
+
+    def node(self, name: str) -> NodeSpec:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise LabError("wanted a worker of this lab", f"{name!r}", advice=f"one of {[n.name for n in self.nodes]}")
