@@ -1,0 +1,387 @@
+"""Find the programs the lab is made of: on PATH where they fit, else unpacked from distribution packages into a cache.
+
+Nothing is installed, no service starts, the host's package database stays as it is. What was decided is written to
+a stamp beside the unpacked root; the next start only checks (by stat, no process, no network) that it still holds.
+A root appears by one rename under a lock, so a killed download leaves nothing half-made, and two
+starts at once are safe. This room must not know what the tools are used for.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.embedded.errors import ToolError
+from lab.embedded.host import elf
+from lab.embedded.host.packages import Apt, Package, run, unpack
+
+Progress = Callable[[str], None]
+
+_FORMAT = 3
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/lib/openvswitch-switch")
+_ROOT_FOLDERS = ("usr/lib/openvswitch-switch", "usr/sbin", "usr/bin", "sbin", "bin")
+_LISTS_KEEP = 12 * 3600.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program, the package that has it, and what makes one already present good enough."""
+
+    program: str
+    package: str
+    oldest: tuple[int, ...] = ()
+    says: str = ""
+    static: bool = False
+    version_flag: str = "--version"
+
+
+CORE = (
+    Need("ovs-vswitchd", "openvswitch-switch", (2, 17)),
+    Need("ovsdb-server", "openvswitch-switch", (2, 17)),
+    Need("ovsdb-tool", "openvswitch-switch"),
+    Need("ovs-vsctl", "openvswitch-switch"),
+    Need("ovs-appctl", "openvswitch-switch"),
+    Need("ovs-ofctl", "openvswitch-switch"),
+    Need("ovn-northd", "ovn-central", (22, 3)),
+    Need("ovn-nbctl", "ovn-central"),
+    Need("ovn-sbctl", "ovn-central"),
+    Need("ovn-controller", "ovn-host", (22, 3)),
+    Need("qemu-system-x86_64", "qemu-system-x86", (6, 0)),
+    Need("busybox", "busybox-static", (1, 30), static=True, version_flag=""),
+    Need("dropbear", "dropbear-bin", (2020,), version_flag="-V"),
+    Need("qemu-ga", "qemu-guest-agent"),
+    Need("dnsmasq", "dnsmasq-base"),
+    Need("tcpdump", "tcpdump"),
+    Need("nft", "nftables"),
+    Need("ethtool", "ethtool"),
+    Need("ping", "iputils-ping", says="iputils", version_flag="-V"),
+    # Another program of that name exists (Habets'), whose options differ.
+    Need("arping", "iputils-arping", says="iputils", version_flag="-V"),
+    Need("ip", "iproute2"),
+    Need("unshare", "util-linux"),
+    Need("nsenter", "util-linux"),
+)
+GROUPS: Mapping[str, Sequence[Need]] = {
+    "core": CORE,
+    "networkmanager": (Need("NetworkManager", "network-manager"), Need("dbus-daemon", "dbus-daemon")),
+}
+_KERNELS = {
+    "ubuntu": ("linux-image-kvm", "linux-image-virtual"),
+    "debian": ("linux-image-cloud-amd64", "linux-image-amd64"),
+}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where everything is. `env` is to be laid over the environment of every process of the lab."""
+
+    env: Mapping[str, str]
+    root: Path | None
+    versions: Mapping[str, str]
+    kernel: Path
+    modules: Path
+    """`.../lib/modules/<release>` of that kernel."""
+
+    @property
+    def library_folders(self) -> tuple[Path, ...]:
+        """Where shared libraries are, the unpacked root first; then what the host's loader knows."""
+        ours = [Path(part) for part in self.env.get("LD_LIBRARY_PATH", "").split(":") if part]
+        return (*ours, *host_library_folders())
+
+    def path(self, program: str) -> Path:
+        """The file of a program. Raises ToolError when it is nowhere."""
+        found = shutil.which(program, path=self.env["PATH"])
+        if not found:
+            raise ToolError(
+                f"the program {program}",
+                f"it is in none of {self.env['PATH']}",
+                advice="add it to lab/embedded/host/tools.py",
+            )
+        return Path(found)
+
+
+def find_tools(cache: Path, *, progress: Progress, offline: bool = False, groups: Sequence[str] = ("core",)) -> Tools:
+    """All tools of the groups, fetched if need be into `cache`. Blocks; no more than a few ms when nothing changed.
+
+    Raises ToolError when a tool is neither present nor to be had."""
+    needs = [need for group in groups for need in GROUPS[group]]
+    stamp = cache / f"tools-{'-'.join(sorted(groups))}.json"
+    known = _still_true(stamp, needs)
+    if known:
+        return known
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "tools.lock", progress):
+        return _still_true(stamp, needs) or _find(cache, stamp, needs, progress, offline)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, progress: Progress) -> Iterator[None]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            progress("tools: another run is fetching them, waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _find(cache: Path, stamp: Path, needs: Sequence[Need], progress: Progress, offline: bool) -> Tools:
+    present: dict[str, Path] = {}
+    misfits: list[str] = []
+    for need in needs:
+        path = shutil.which(need.program, path=_host_path())
+        reason = misfit(need, Path(path)) if path else f"{need.program} is not on PATH"
+        if path and not reason:
+            present[need.program] = Path(path)
+        else:
+            misfits.append(reason)
+    missing = [need for need in needs if need.program not in present]
+    _can_fetch(missing, misfits, offline, cache)
+    packages = sorted({need.package for need in missing})
+    progress(
+        f"tools: {len(present)} of {len(needs)} programs are on this host, the others and a kernel are fetched"
+        f" ({', '.join(packages) or 'no others'})"
+    )
+    root = _fetch(cache, packages, progress)
+    for need in missing:
+        path = shutil.which(need.program, path=_path_of(root))
+        reason = (
+            misfit(need, Path(path), environment(root)) if path else f"package {need.package} has no {need.program}"
+        )
+        if reason:
+            raise ToolError(f"{need.program} from package {need.package}", str(reason), advice=_by_hand(needs))
+    tools = _assemble(root, {need.program: need for need in needs}, present)
+    _write_stamp(stamp, tools, needs)
+    _sweep(cache, root)
+    return tools
+
+
+def _can_fetch(missing: Sequence[Need], misfits: Sequence[str], offline: bool, cache: Path) -> None:
+    wanted = "; ".join([*misfits, "a guest kernel"])
+    if offline:
+        raise ToolError(
+            "all tools without the network",
+            f"missing: {wanted}",
+            where=f"looked on PATH, in {' '.join(_SYSTEM_FOLDERS)} and in the cache {cache}",
+            advice="run once with the network, or copy the cache folder from a machine of the same release",
+        )
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        programs = " ".join(need.program for need in missing) or "none"
+        raise ToolError(
+            "Debian's or Ubuntu's package client, to fetch what is missing",
+            f"no apt-get and dpkg-deb on this host; programs missing: {programs}; and a Debian kernel for the guests",
+            where=_release(),
+            advice=f"use Debian 12 or Ubuntu 22.04 or later (a container of it will do), or install: {programs}",
+        )
+
+
+def misfit(need: Need, program: Path, env: Mapping[str, str] | None = None) -> str:
+    """Why a program found on the host will not do; empty when it will."""
+    if need.static:
+        try:
+            if not elf.read(program).static:
+                return f"{program} is not statically linked"
+        except (elf.NotElf, OSError) as error:
+            return str(error)
+    if not (need.oldest or need.says):
+        return ""
+    said = _version_text(need, program, env)
+    if need.says and need.says not in said:
+        return f"{program} is not {need.says}'s"
+    if need.oldest and (_number(said) or (0,)) < need.oldest:
+        oldest = ".".join(map(str, need.oldest))
+        return f"{program} is {'.'.join(map(str, _number(said))) or 'of unknown version'}, older than {oldest}"
+    return ""
+
+
+def _version_text(need: Need, program: Path, env: Mapping[str, str] | None = None) -> str:
+    try:
+        argv = [str(program), *([need.version_flag] if need.version_flag else [])]
+        done = run(argv, timeout=20, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout + done.stderr).split("\n\n")[0]
+
+
+def _number(text: str) -> tuple[int, ...]:
+    match = re.search(r"(?<![\d.])(\d+(?:\.\d+)+)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
+def _fetch(cache: Path, packages: Sequence[str], progress: Progress) -> Path:
+    apt = Apt(cache / "apt")
+    fresh = apt.lists_age() < _LISTS_KEEP
+    if not fresh:
+        _update(apt, progress)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=cache, ignore_cleanup_errors=True) as work:
+        try:
+            chosen = _choose(apt, packages)
+            root = cache / f"root-{_digest(chosen)}"
+            files = apt.download(chosen, Path(work) / "debs")
+        except ToolError:
+            # Lists of some hours ago may name what the mirror has replaced since.
+            if not fresh:
+                raise
+            _update(apt, progress)
+            chosen = _choose(apt, packages)
+            root = cache / f"root-{_digest(chosen)}"
+            files = apt.download(chosen, Path(work) / "debs2")
+        progress(f"tools: unpacking {len(files)} packages, {sum(file.stat().st_size for file in files) / 1e6:.0f} MB")
+        unpack(files, Path(work) / "root")
+        if root.exists():
+            root.rename(Path(work) / "damaged")
+        (Path(work) / "root").rename(root)
+    return root
+
+
+def _update(apt: Apt, progress: Progress) -> None:
+    progress("tools: reading the package lists (into virtlab's own cache)")
+    complaints = apt.update()
+    if apt.lists_age() == float("inf"):
+        raise ToolError(
+            "the package lists of this release",
+            complaints[-500:] or "apt-get update brought none",
+            where="/etc/apt",
+            advice="is the network up, and is a proxy needed (http_proxy, or Acquire::http::Proxy in /etc/apt)?",
+        )
+
+
+def _choose(apt: Apt, packages: Sequence[str]) -> list[Package]:
+    system = _os_release().get("ID", "debian")
+    return [*(apt.resolve(packages) if packages else []), *apt.kernel(_KERNELS.get(system, _KERNELS["debian"]))]
+
+
+def _digest(packages: Sequence[Package]) -> str:
+    return hashlib.sha256(" ".join(sorted(map(str, packages))).encode()).hexdigest()[:12]
+
+
+def _assemble(root: Path, needs: Mapping[str, Need], present: Mapping[str, Path]) -> Tools:
+    kernels = sorted((root / "boot").glob("vmlinuz-*"))
+    if not kernels:
+        raise ToolError("a guest kernel", f"no vmlinuz in {root}/boot", advice=f"remove {root} and start again")
+    release = kernels[-1].name.removeprefix("vmlinuz-")
+    modules = next(
+        path for path in (root / "lib/modules" / release, root / "usr/lib/modules" / release) if path.exists()
+    )
+    env = environment(root)
+    versions = {"linux": release}
+    for name in ("ovs-vswitchd", "ovn-controller", "qemu-system-x86_64", "busybox", "dropbear"):
+        if name in needs:
+            program = present.get(name) or Path(str(shutil.which(name, path=env["PATH"])))
+            text = _version_text(needs[name], program, env)
+            versions[name] = ".".join(map(str, _number(text))) or "unknown"
+    return Tools(env, root, versions, kernels[-1], modules)
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The variables that make the programs of an unpacked root work, on top of the host's."""
+    libraries = [root / part for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")]
+    env = {
+        "PATH": _path_of(root),
+        "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if path.is_dir()),
+        "VIRTLAB_TOOLS_ROOT": str(root),
+        "VIRTLAB_QEMU_DATA": "",
+    }
+    if (root / "usr/share/qemu").is_dir() and (root / "usr/bin/qemu-system-x86_64").exists():
+        env["VIRTLAB_QEMU_DATA"] = f"{root}/usr/share/qemu:{root}/usr/share/seabios"
+        env["QEMU_MODULE_DIR"] = f"{root}/usr/lib/x86_64-linux-gnu/qemu"
+    for variable, part in (("OVS_PKGDATADIR", "openvswitch"), ("OVN_PKGDATADIR", "ovn")):
+        if (root / "usr/share" / part).is_dir():
+            env[variable] = f"{root}/usr/share/{part}"
+    return env
+
+
+def _path_of(root: Path) -> str:
+    return ":".join([*(str(root / part) for part in _ROOT_FOLDERS if (root / part).is_dir()), _host_path()])
+
+
+def _host_path() -> str:
+    folders = os.environ.get("PATH", "").split(":")
+    return ":".join([*(part for part in folders if part), *(part for part in _SYSTEM_FOLDERS if part not in folders)])
+
+
+def host_library_folders() -> tuple[Path, ...]:
+    names = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
+    return tuple(Path(name) for name in names if Path(name).is_dir())
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return {}
+    return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def _release() -> str:
+    return _os_release().get("PRETTY_NAME", "unknown release")
+
+
+def _by_hand(needs: Sequence[Need]) -> str:
+    return f"apt-get install {' '.join(sorted({need.package for need in needs}))}"
+
+
+# --- the stamp -----------------------------------------------------------------------------------------------------
+
+
+def _facts(needs: Sequence[Need]) -> dict[str, Any]:
+    """What the decision rested on, the unpacked files apart: this code's needs, the release, the programs on PATH."""
+    host: dict[str, list[Any] | None] = {}
+    for need in needs:
+        path = shutil.which(need.program, path=_host_path())
+        status = Path(path).stat() if path else None
+        host[need.program] = [path, status.st_mtime_ns, status.st_size] if status else None
+    return {"format": _FORMAT, "needs": [repr(need) for need in needs], "release": _release(), "host": host}
+
+
+def _write_stamp(stamp: Path, tools: Tools, needs: Sequence[Need]) -> None:
+    root = tools.root
+    assert root is not None
+    files = {str(path.relative_to(root)): path.lstat().st_size for path in root.rglob("*") if path.is_file()}
+    record = {
+        **_facts(needs),
+        "root": root.name,
+        "files": files,
+        "versions": dict(tools.versions),
+        "kernel": str(tools.kernel.relative_to(root)),
+        "modules": str(tools.modules.relative_to(root)),
+    }
+    fresh = stamp.with_suffix(".tmp")
+    fresh.write_text(json.dumps(record))
+    fresh.replace(stamp)
+
+
+def _still_true(stamp: Path, needs: Sequence[Need]) -> Tools | None:
+    """The tools as the stamp has them, if every file it speaks of is as it was; else None, and they are found anew."""
+    try:
+        record = json.loads(stamp.read_text())
+        facts = _facts(needs)
+        if {key: record[key] for key in facts} != facts:
+            return None
+        root = stamp.parent / record["root"]
+        prefix = f"{root}/"
+        if any(os.lstat(prefix + name).st_size != size for name, size in record["files"].items()):
+            return None
+        return Tools(environment(root), root, record["versions"], root / record["kernel"], root / record["modules"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _sweep(cache: Path, keep: Path) -> None:
+    """Remove what killed runs left, and roots that no stamp names any more. Called under the lock."""
+    named = {keep.name}
+    for stamp in cache.glob("tools-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            named.add(json.loads(stamp.read_text())["root"])
+    for path in (*cache.glob(".new-*"), *cache.glob("root-*")):
+        if path.name not in named:
+            shutil.rmtree(path, ignore_errors=True)
