@@ -1,0 +1,219 @@
+"""HTTP to the API server: one request function with credentials, deadline, retries of what is transient, our errors.
+
+It uses the connection pool and the credential hooks of the `kubernetes` package (exec plugins, OIDC refresh), but not
+its generated (de)serialisation: objects stay the dicts that came over the wire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import tenacity
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from lab.access.errors import ApiError, api_error
+from lab.core import trace
+from lab.core.deadline import Deadline
+from lab.core.errors import ApiDown
+
+CALL_S = 30.0
+FIRST_CONTACT_S = 2.0
+RECONNECT_S = 15.0
+_IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "PATCH"}
+
+
+class _Transient(Exception):
+    """Worth another try after `delay` seconds; `final` is what to raise when there is none."""
+
+    def __init__(self, final: Exception, delay: float) -> None:
+        super().__init__(str(final))
+        self.final = final
+        self.delay = delay
+
+
+class Transport:
+    """One API server. `server` is its URL, `kubeconfig` the file it was read from (for messages)."""
+
+    def __init__(self, api_client: Any, kubeconfig: Path | None = None, *, user_agent: str = "virtlab") -> None:
+        self._api = api_client
+        self._pool = api_client.rest_client.pool_manager
+        self.configuration = api_client.configuration
+        self.server = str(self.configuration.host)
+        self.kubeconfig = kubeconfig
+        self._user_agent = user_agent
+        self._reached = False
+
+    def headers(self) -> dict[str, str]:
+        """Credentials and user agent for one request, refreshed by the package's hook when they expire."""
+        headers: dict[str, str] = {"User-Agent": self._user_agent}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        return headers
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        wanted: str,
+        where: str = "",
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        deadline: Deadline | None = None,
+    ) -> bytes:
+        """The body of a success. `wanted` and `where` word the error ("create VirtualMachine", "demo/a").
+
+        Retried until the deadline (30 s when None): lost connections (of a POST only when nothing was sent), 429,
+        502-504 of what may be repeated, any 5xx with Retry-After. Raises ApiError and its kin, ApiDown.
+        """
+        deadline = deadline or Deadline.after(CALL_S)
+        response = self._retried(
+            lambda: self._once(method, path, wanted, where, params, body, content_type, accept, deadline, False),
+            deadline,
+        )
+        return bytes(response.data)
+
+    def stream(
+        self, path: str, *, wanted: str, where: str = "", params: Mapping[str, str], deadline: Deadline, read_s: float
+    ) -> urllib3.HTTPResponse:
+        """An open GET whose body arrives bit by bit; `read_s` is the longest silence taken. Close it after use."""
+        response: urllib3.HTTPResponse = self._retried(
+            lambda: self._once(
+                "GET", path, wanted, where, params, None, "application/json", "application/json", deadline, True, read_s
+            ),
+            deadline,
+        )
+        return response
+
+    def _retried(self, call: Any, deadline: Deadline) -> Any:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Transient),
+            stop=lambda state: _delay(state) >= deadline.remaining(),
+            wait=lambda state: min(_delay(state), deadline.remaining()),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        patience = Deadline.after(RECONNECT_S if self._reached else FIRST_CONTACT_S)
+        try:
+            return retrying(self._patient, call, patience)
+        except _Transient as error:
+            raise error.final from error.final.__cause__
+
+    def _patient(self, call: Any, patience: Deadline) -> Any:
+        """An API that never answered is given up sooner than one that did: a wrong address is no outage."""
+        try:
+            answer = call()
+        except _Transient as error:
+            if isinstance(error.final, ApiDown) and patience.expired:
+                raise error.final from error.final.__cause__
+            raise
+        self._reached = True
+        return answer
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        trace.note(self.server, f"trying again: {error}".splitlines()[0], what="retry")
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        wanted: str,
+        where: str,
+        params: Mapping[str, str] | None,
+        body: Any,
+        content_type: str,
+        accept: str,
+        deadline: Deadline,
+        streaming: bool,
+        read_s: float = 0.0,
+    ) -> urllib3.HTTPResponse:
+        headers = {**self.headers(), "Accept": accept}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        left = max(0.1, deadline.remaining())
+        url = self.server + path + (f"?{urlencode(params)}" if params else "")
+        try:
+            response: urllib3.HTTPResponse = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=data,
+                preload_content=not streaming,
+                retries=False,
+                timeout=urllib3.Timeout(connect=min(left, 10.0), read=read_s or left),
+            )
+        except HTTPError as error:
+            raise self._down(error, method, wanted) from error
+        if response.status < 400:
+            return response
+        content = response.data
+        response.release_conn()
+        failure = api_error(response.status, content, wanted=wanted, where=self._where(where, method, path))
+        raise self._again(failure, method, response.headers.get("Retry-After", "")) from None
+
+    def _where(self, where: str, method: str, path: str) -> str:
+        return f"{where + ', ' if where else ''}{self.server} ({method} {path})"
+
+    def _down(self, error: HTTPError, method: str, wanted: str) -> Exception:
+        """A lost connection: worth another try when nothing was sent, or repeating does no harm."""
+        cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        down = self.api_down(wanted, cause)
+        down.__cause__ = error
+        unsent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
+        if isinstance(cause, SSLError):
+            return down
+        lost = isinstance(cause, ProtocolError | ReadTimeoutError)
+        if unsent or (lost and method in _IDEMPOTENT):
+            return _Transient(down, 0.25)
+        return down
+
+    def api_down(self, wanted: str, cause: Exception) -> ApiDown:
+        """The error for a connection that failed for `cause`."""
+        source = f"from kubeconfig {self.kubeconfig}" if self.kubeconfig else "from the kubeconfig"
+        if isinstance(cause, SSLError):
+            advice = "the server's certificate is not the one this kubeconfig expects: fetch the kubeconfig again"
+        else:
+            advice = "is the cluster up? for an embedded lab: virtlab status, virtlab up; else kubectl cluster-info"
+        found = f"{type(cause).__name__}: {_short(cause)}"
+        return ApiDown(f"an answer of the API server ({wanted})", found, f"{self.server} ({source})", advice)
+
+    def _again(self, error: ApiError, method: str, retry_after: str) -> Exception:
+        """Whether an error answer is transient. A 500 without Retry-After is not: KubeVirt's subresources use it for
+        "VMI is not running"."""
+        if error.status == 429 or (error.status >= 500 and retry_after):
+            return _Transient(error, _seconds(retry_after))
+        if error.status in (502, 503, 504) and method in _IDEMPOTENT:
+            return _Transient(error, 0.5)
+        return error
+
+
+def _delay(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    delay = error.delay if isinstance(error, _Transient) else 0.0
+    return delay * min(4, state.attempt_number) if delay < 1 else delay
+
+
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.isdigit() else 1.0
+
+
+def _short(cause: Exception) -> str:
+    """urllib3 words as `<Object at 0x..>: Failed to ...: [Errno 111] Connection refused`: the tail says it."""
+    return str(cause).rpartition(">: ")[2] or type(cause).__name__
