@@ -141,7 +141,7 @@ class _Exec:
 
 
 class ConsoleClosed(Exception):
-    """The console's connection ended: the guest stopped or moved, or another client took the console; all look alike."""
+    """The console's connection ended: the guest stopped or moved, or another client took it; all look alike."""
 
 
 class ConsoleSocket:

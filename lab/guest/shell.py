@@ -1,6 +1,6 @@
 """What a shell is to everybody above: run a command, get its exit status and output, by whatever way it was reached.
 
-Guests over SSH, guests over the serial console, and outside hosts all answer alike. A shell never judges an exit status.
+Guests over SSH or the serial console and outside hosts all answer alike. A shell never judges an exit status.
 """
 
 from __future__ import annotations
