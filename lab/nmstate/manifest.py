@@ -1,0 +1,88 @@
+"""Node policies as manifests: what a target changes in a documented one, and what takes it back. Pure.
+
+Deleting a policy leaves the nodes as they are (kubernetes-nmstate, user guide 102): taking one back means applying its
+inverse. The inverse names what the policy made and nothing else; NICs that were ports of a bond are left alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.access.kinds import Obj
+from lab.core.errors import UsageError
+
+REMOVABLE = frozenset({"bond", "linux-bridge", "ovs-bridge", "vlan", "vxlan", "dummy", "vrf"})
+
+
+def adapted(policy: Obj, *, bond_ports: Sequence[str] = (), node_selector: Mapping[str, str] | None = None) -> Obj:
+    """A copy with the target's NICs as ports of its (only) bond, and the target's node selector.
+
+    Raises:
+        UsageError: the policy has several bonds, so that the NICs could be meant for any of them.
+    """
+    result = copy.deepcopy(policy)
+    if node_selector:
+        result["spec"]["nodeSelector"] = dict(node_selector)
+    bonds = [i for i in interfaces(result) if i.get("type") == "bond"]
+    if bond_ports and len(bonds) > 1:
+        raise UsageError(
+            f"one bond in the policy {result['metadata']['name']}, to give the target's NICs to",
+            f"{', '.join(str(b.get('name')) for b in bonds)}",
+            advice="name the NICs in the manifest itself",
+        )
+    if bond_ports and bonds:
+        bonds[0].setdefault("link-aggregation", {})["port"] = list(bond_ports)
+    return result
+
+
+def interfaces(policy: Obj) -> list[dict[str, Any]]:
+    """The interfaces that a policy wants."""
+    found = ((policy.get("spec") or {}).get("desiredState") or {}).get("interfaces") or []
+    return [i for i in found if isinstance(i, dict)]
+
+
+def mappings(policy: Obj) -> dict[str, str]:
+    """localnet -> bridge of the mappings that a policy wants present."""
+    ovn = ((policy.get("spec") or {}).get("desiredState") or {}).get("ovn") or {}
+    return {
+        str(m["localnet"]): str(m.get("bridge", ""))
+        for m in ovn.get("bridge-mappings") or []
+        if m.get("state", "present") == "present"
+    }
+
+
+def inverse(policy: Obj) -> Obj:
+    """The policy that takes another one back: same name and nodes, everything it made absent, users before used."""
+    result = copy.deepcopy(policy)
+    gone = [
+        {"name": i["name"], "type": i["type"], "state": "absent"}
+        for i in reversed(interfaces(policy))
+        if i.get("type") in REMOVABLE and i.get("state", "up") != "absent"
+    ]
+    state: dict[str, Any] = {}
+    if gone:
+        state["interfaces"] = gone
+    if found := mappings(policy):
+        state["ovn"] = {"bridge-mappings": [{"localnet": name, "state": "absent"} for name in found]}
+    result["spec"]["desiredState"] = state
+    result["metadata"].setdefault("annotations", {})["description"] = "takes back what the policy of this name made"
+    return result
+
+
+def without_ports(policy: Obj, ports: Sequence[str]) -> Obj:
+    """The policy with *ports* taken out of its bridges and removed as internal interfaces, the bridges kept.
+
+    For a bridge whose port name was taken for an internal port: the name must be free before a bond can have it.
+    """
+    result = copy.deepcopy(policy)
+    for interface in interfaces(result):
+        if interface.get("type") == "ovs-bridge":
+            bridge = interface["bridge"]
+            bridge["port"] = [p for p in bridge.get("port") or [] if p.get("name") not in ports]
+    result["spec"]["desiredState"]["interfaces"] = [
+        *({"name": port, "type": "ovs-interface", "state": "absent"} for port in ports),
+        *interfaces(result),
+    ]
+    return result

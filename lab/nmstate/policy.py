@@ -1,0 +1,194 @@
+"""Applying a node policy and waiting for every node it is meant for; taking it back.
+
+The policy's own status is not enough: it has no observedGeneration, keeps its old conditions after an update, and
+flaps to Degraded between retries (kubernetes-nmstate controllers/handler). So each matching node's enactment
+``<node>.<policy>`` is judged: it must carry the policy's generation. Available says that nmstate is content, never that
+a packet passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.access.client import Client
+from lab.access.errors import ApiError
+from lab.access.kinds import NNCE, NNCP, NNS, NODE, POD, Obj, condition
+from lab.core import trace
+from lab.core.deadline import Deadline
+from lab.core.errors import UsageError
+from lab.core.wait import Blame, Periodic, Seen, Signal, wait_until
+from lab.nmstate.manifest import inverse
+from lab.nmstate.state import NodeState, read_state
+
+POLICY_S = 600.0
+"""kubernetes-nmstate's own tests wait that long (test/e2e/policy/conditions.go, RollbackTimeout)."""
+HANDLERS = "component=kubernetes-nmstate-handler"
+POLICY_LABEL = "nmstate.io/policy"
+IN_PROGRESS = "still in progress"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A policy that every one of its nodes reports as configured."""
+
+    name: str
+    generation: int
+    nodes: tuple[str, ...]
+
+
+def matching_nodes(client: Client, policy: Obj) -> tuple[str, ...]:
+    """The nodes that have a nmstate handler and all labels of the policy's node selector, sorted."""
+    selector: Mapping[str, str] = (policy.get("spec") or {}).get("nodeSelector") or {}
+    handled = {str((p.get("spec") or {}).get("nodeName", "")) for p in client.list(POD, labels=HANDLERS)}
+    found = (n["metadata"] for n in client.list(NODE))
+    return tuple(
+        sorted(
+            m["name"]
+            for m in found
+            if m["name"] in handled and selector.items() <= (m.get("labels") or {}).items()
+        )
+    )
+
+
+def apply(client: Client, policy: Obj, *, deadline: Deadline | None = None, blame: Blame = "product") -> Applied:
+    """Apply a policy and wait until every matching node reports it as configured.
+
+    The server is asked in a dry run first, so that a policy which it refuses changes nothing.
+
+    Raises:
+        UsageError: the policy matches no node; the message lists the nodes and their handlers.
+        Rejected: the server refuses the policy.
+        WaitHopeless: an enactment failed for good (Failing and no longer Progressing) or was aborted.
+        WaitTimeout: the nodes were not done in time (600 s unless a deadline is given).
+    """
+    deadline = deadline or Deadline.after(POLICY_S)
+    nodes = matching_nodes(client, policy)
+    if not nodes:
+        raise _no_node(client, policy)
+    name = str(policy["metadata"]["name"])
+    with trace.span("lab", f"policy {name}", f"applying to {', '.join(nodes)}"):
+        _accepted(client, policy, dry_run=True, deadline=deadline)
+        stored = _accepted(client, policy, dry_run=False, deadline=deadline)
+        generation = int(stored["metadata"].get("generation") or 1)
+        wait_configured(client, name, generation, nodes, deadline=deadline, blame=blame)
+    return Applied(name, generation, nodes)
+
+
+def _no_node(client: Client, policy: Obj) -> UsageError:
+    names = [str(n["metadata"]["name"]) for n in client.list(NODE)]
+    selector = (policy.get("spec") or {}).get("nodeSelector") or {}
+    return UsageError(
+        f"a node for the policy {policy['metadata']['name']} (node selector {selector}, with a nmstate handler)",
+        f"{len(names)} nodes ({', '.join(names) or 'none'}), none of which has all of it",
+        client.server,
+        "correct the node selector in the target file, or check the nmstate handler pods",
+    )
+
+
+def _accepted(client: Client, policy: Obj, *, dry_run: bool, deadline: Deadline) -> Obj:
+    """Apply; a policy in progress may not be changed (403, validating admission), which passes by itself."""
+    name = policy["metadata"]["name"]
+
+    def attempt() -> Seen[Obj]:
+        try:
+            return Seen("accepted", True, client.apply(policy, force=True, dry_run=dry_run, deadline=deadline))
+        except ApiError as error:
+            if error.status != 403 or IN_PROGRESS not in error.message:
+                raise
+            return Seen(error.message)
+
+    stored = wait_until(
+        f"policy {name}",
+        "the server to accept it" + (" (dry run)" if dry_run else ""),
+        attempt,
+        deadline=deadline,
+        changes=Periodic(0.5, "an admission rule answers only when asked"),
+    )
+    assert stored is not None
+    return stored
+
+
+def wait_configured(
+    client: Client,
+    name: str,
+    generation: int,
+    nodes: Sequence[str],
+    *,
+    deadline: Deadline,
+    blame: Blame = "product",
+) -> None:
+    """Wait for the enactments of one generation of a policy on *nodes*."""
+    signal = Signal()
+    with client.watch(NNCE, labels=f"{POLICY_LABEL}={name}", signal=signal) as watch:
+
+        def observe() -> Seen[None]:
+            while watch.take(0):
+                pass
+            return judge(watch.items.values(), name, generation, nodes)
+
+        wait_until(
+            f"policy {name}",
+            f"Available on {', '.join(nodes)}",
+            observe,
+            deadline=deadline,
+            changes=signal,
+            blame=blame,
+            advice=f"kubectl get nncp,nnce; kubectl get nnce <node>.{name} -o yaml",
+        )
+
+
+def judge(enactments: Iterable[Obj], name: str, generation: int, nodes: Sequence[str]) -> Seen[None]:
+    """What the enactments of a policy say together; pure."""
+    by_node = {str(e["metadata"]["name"]).removesuffix(f".{name}"): e for e in enactments}
+    states = {node: enactment_state(by_node.get(node), generation) for node in nodes}
+    reasons = [f"on {node}: {reason}" for node in nodes if (reason := hopeless(by_node.get(node), generation))]
+    return Seen(
+        ", ".join(f"{node} {state}" for node, state in states.items()),
+        met=all(state == "Available" for state in states.values()),
+        hopeless="; ".join(reasons),
+    )
+
+
+def enactment_state(enactment: Obj | None, generation: int) -> str:
+    """One word for an enactment: ``none``, ``stale``, or the condition that is true."""
+    if enactment is None:
+        return "none"
+    if int((enactment.get("status") or {}).get("policyGeneration") or 0) != generation:
+        return "stale"
+    true = [t for t in ("Available", "Failing", "Aborted", "Progressing", "Pending") if _is(enactment, t)]
+    if true[:1] == ["Failing"] and "Progressing" in true:
+        return "Retrying"
+    return true[0] if true else "unknown"
+
+
+def hopeless(enactment: Obj | None, generation: int) -> str:
+    """Why an enactment cannot become Available any more; empty while it can."""
+    state = enactment_state(enactment, generation)
+    if state not in {"Failing", "Aborted"} or _is(enactment, "Progressing"):
+        return ""
+    found = condition(enactment, state)
+    return f"{found.get('reason', state)}: {found.get('message', '')}"
+
+
+def _is(enactment: Obj | None, kind: str) -> bool:
+    return bool(condition(enactment, kind).get("status") == "True")
+
+
+def take_back(client: Client, policy: Obj, *, deadline: Deadline | None = None) -> None:
+    """Undo a policy: apply its inverse, wait for the nodes, delete it, wait until it is gone.
+
+    Does nothing when the policy is not there any more.
+    """
+    name = str(policy["metadata"]["name"])
+    if client.find(NNCP, name) is None:
+        return
+    deadline = deadline or Deadline.after(POLICY_S)
+    apply(client, inverse(policy), deadline=deadline, blame="environment")
+    client.delete(NNCP, name, wait=deadline)
+
+
+def node_states(client: Client, nodes: Sequence[str] = ()) -> list[NodeState]:
+    """The reported state of the nodes (all, when none is named), sorted by node."""
+    states = [read_state(obj) for obj in client.list(NNS)]
+    return sorted((s for s in states if not nodes or s.node in nodes), key=lambda s: s.node)

@@ -1,0 +1,186 @@
+"""pytest hooks to record and terminal: the live lines of a run, its summary, its record.
+
+The record itself is put up by the plugin that chooses the target (it registers a RunRecord under the name
+``virtlab-record``); without one, as in the project's unit tests, this plugin stays silent.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TextIO
+
+import pytest
+
+from lab.core import trace
+from lab.core.errors import verdict_of
+from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
+from reports.terminal import HEARTBEAT_S, PATIENCE_S, Terminal
+
+SHOWN = frozenset({"wait", "probe", "lab"})
+"""Sorts of activity that get lines; all others are in the record only."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real standard output: while a test runs, pytest points file descriptor 1 elsewhere."""
+    config.pluginmanager.register(Live(_own_stdout()), "virtlab-live")
+
+
+def _own_stdout() -> TextIO:
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+    except (io.UnsupportedOperation, OSError, AttributeError):
+        return sys.stdout
+
+
+class Live:
+    """The hooks; one object per run."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.terminal = Terminal(out)
+        self.record: RunRecord | None = None
+        self.config: pytest.Config | None = None
+        self._scenario: ScenarioRecord | None = None
+        self._step: StepRecord | None = None
+        self._began = 0.0
+        self._told: dict[int, float] = {}
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Begin, if there is a record to fill."""
+        self.config = session.config
+        self.record = session.config.pluginmanager.get_plugin("virtlab-record")
+        if self.record is None or session.config.option.collectonly:
+            self.record = None
+            return
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.showfspath = False
+        self._unsubscribe = trace.subscribe(self._traced)
+        target = self.record.target
+        self.terminal.line(f"run {self.record.run_id} on {target.get('name', '?')} ({target.get('file', '?')})")
+
+    def _of(self, nodeid: str) -> ScenarioRecord | None:
+        return next((s for s in (self.record.scenarios if self.record else ()) if s.node_id == nodeid), None)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """The head line with ``[i/N]``."""
+        self._scenario = scenario = self._of(nodeid)
+        if scenario is None or self.record is None:
+            return
+        scenario.started = now()
+        self._began = time.monotonic()
+        number = self.record.scenarios.index(scenario) + 1
+        self.terminal.scenario(number, len(self.record.scenarios), scenario)
+
+    def pytest_bdd_before_step(self, scenario: Any, step: Any) -> None:
+        """The step in the record, and on the moving line."""
+        if self._scenario is None:
+            return
+        index = list(scenario.steps).index(step)
+        self._step = self._scenario.steps[index]
+        self._step.status, self._step.started = "running", now()
+        self._began_step = time.monotonic()
+        self.terminal.step_began(self._step)
+
+    def pytest_bdd_after_step(self) -> None:
+        """The lasting line of a step that passed."""
+        self._end_step(Verdict.PASSED, "")
+
+    def pytest_bdd_step_error(self, exception: BaseException) -> None:
+        """The lasting line of a step that did not, with what it found."""
+        self._end_step(Verdict(verdict_of(exception)), _message(exception))
+
+    def _end_step(self, verdict: Verdict, message: str) -> None:
+        if self._step is None or self.record is None:
+            return
+        step, self._step = self._step, None
+        step.status, step.message = str(verdict), message
+        step.seconds = round(time.monotonic() - self._began_step, 3)
+        self.terminal.step_ended(step)
+        self.record.write()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Close a step that ended without a word to pytest-bdd: a skip, Ctrl-C."""
+        if self._step is not None and call.excinfo is not None and call.when == "call":
+            skipped = call.excinfo.errisinstance(pytest.skip.Exception)
+            self._end_step(
+                Verdict.SKIPPED if skipped else Verdict(verdict_of(call.excinfo.value)), _message(call.excinfo.value)
+            )
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """The verdict of the scenario, known by now."""
+        if (scenario := self._scenario) is None or self.record is None:
+            return
+        scenario.seconds = round(time.monotonic() - self._began, 3)
+        self.terminal.scenario_ended(scenario, explained=any(s.message for s in scenario.steps))
+        self._scenario = None
+        self.record.write()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
+        """Keep pytest's own letters out of our lines."""
+        if self._of(report.nodeid) is None:
+            return None
+        if report.when in {"setup", "teardown"} and report.passed:
+            return "", "", ""
+        return report.outcome, "", ""
+
+    def _traced(self, event: trace.Event) -> None:
+        """What the lab says it does: to the record when it changes, to the terminal when it takes long enough."""
+        if event.kind == "noted":
+            self._remember(event)
+            self.terminal.note(f"{event.subject}: {event.text}" if event.subject else event.text)
+            return
+        if event.what not in SHOWN:
+            return
+        if event.kind == "finished":
+            if event.span in self._told or event.what != "wait":
+                self._remember(event)
+            self._told.pop(event.span, None)
+            return
+        if event.kind == "observed" and event.changed:
+            self._remember(event)
+        self._show(event)
+
+    def _remember(self, event: trace.Event) -> None:
+        if self._step is not None and event.text:
+            self._step.notes.append(f"{event.subject}: {event.text} ({event.elapsed:.1f} s)")
+
+    def _show(self, event: trace.Event) -> None:
+        if self.terminal.tty:
+            self.terminal.wait(event.subject, event.text, event.elapsed, event.limit)
+            return
+        last = self._told.get(event.span)
+        late = event.elapsed >= PATIENCE_S and last is None
+        if late or (last is not None and (event.changed or event.elapsed - last >= HEARTBEAT_S)):
+            self._told[event.span] = event.elapsed
+            self.terminal.wait(event.subject, event.text, event.elapsed, event.limit)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self) -> None:
+        """The verdicts and the path of the record, last of all."""
+        self._unsubscribe()
+        if self.record is not None:
+            self.terminal.summary(self.record)
+
+    def pytest_unconfigure(self) -> None:
+        """Give the duplicate of standard output back."""
+        if self._out is not sys.stdout:
+            self._out.close()
+
+
+def _message(error: BaseException) -> str:
+    text = str(error).strip()
+    return text if type(error).__module__.startswith("lab.") and text else f"{type(error).__name__}: {text}"
