@@ -1,0 +1,188 @@
+"""A guest's way between two QEMUs: the parameters, the socket, and what is said of its progress.
+
+The socket is made in the node's namespace, on the machine network, and handed to QEMU as a descriptor:
+QEMU itself lives in the pod's namespace, from which that network cannot be reached.  What the figures
+mean for objects of the API is decided by the guests' keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.embedded.errors import LabError
+from lab.embedded.node.names import quantity
+from lab.embedded.node.qemu import Qemu, QemuFailed
+
+log = logging.getLogger(__name__)
+Obj = dict[str, Any]
+DOWNTIME_MS = 300
+EAGER_DOWNTIME_MS = 30
+"""QEMU sends what is left while the guest stands still, up to the allowed time: a low limit is a short pause (4 ms
+instead of 200 ms measured on an idle guest), a guest that writes much needs the full one."""
+EAGER_PASSES = 5
+GIB = 2**30
+DIRECT_PORT = 49152
+"""What the port on the target stands for in targetDirectMigrationNodePorts (KubeVirt's migration-proxy)."""
+ABORTED = "Live migration has been aborted"
+
+
+class MigrationFailed(LabError):
+    """A migration that ended without the guest moving; ``reason`` is upstream's failureReason."""
+
+    def __init__(self, reason: str, *, aborted: bool = False) -> None:
+        super().__init__("wanted the guest to move", reason)
+        self.reason, self.aborted = reason, aborted
+
+
+@dataclass(frozen=True)
+class Limits:
+    """migrationConfiguration in QEMU's terms; bandwidth in bytes/s (0: none), times in seconds."""
+
+    bandwidth: int = 0
+    auto_converge: bool = False
+    post_copy: bool = False
+    completion: float = 150.0
+    progress: float = 150.0
+    downtime_ms: int = DOWNTIME_MS
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any], memory_bytes: int) -> Limits:
+        """From VMI.status.migrationState.migrationConfiguration; completion grows with the guest's memory."""
+        per_gib = float(configuration.get("completionTimeoutPerGiB") or 150)
+        return cls(
+            bandwidth=quantity(configuration.get("bandwidthPerMigration") or "0"),
+            auto_converge=bool(configuration.get("allowAutoConverge")),
+            post_copy=bool(configuration.get("allowPostCopy")),
+            completion=max(1.0, per_gib * max(1.0, memory_bytes / GIB)),
+            progress=float(configuration.get("progressTimeout") or 150),
+            downtime_ms=min(DOWNTIME_MS, int(configuration.get("maxDowntimeMs") or DOWNTIME_MS)),
+        )
+
+
+def capabilities(limits: Limits) -> list[Obj]:
+    """The same on both sides, or QEMU refuses the stream."""
+    wanted = {"events": True, "auto-converge": limits.auto_converge, "postcopy-ram": limits.post_copy}
+    return [{"capability": name, "state": state} for name, state in wanted.items()]
+
+
+def announcing(rounds: int = 60, step_ms: int = 50) -> Obj:
+    """How a guest that moved calls out its addresses: evenly, for long enough to cover the switch of its ports."""
+    # QEMU wants a step of at least 1; `max` keeps the pace even.
+    return {"initial": step_ms, "max": step_ms, "rounds": rounds, "step": 1}
+
+
+def sending(limits: Limits) -> Obj:
+    """migrate-set-parameters of the source. No limit for QEMU is a very large one: 0 would stall it."""
+    return {"downtime-limit": min(EAGER_DOWNTIME_MS, limits.downtime_ms), "max-bandwidth": limits.bandwidth or 2**40}
+
+
+def listen(address: str) -> socket.socket:
+    """A socket for one incoming migration on the machine network; its port is the kernel's choice."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind((address, 0))
+    sock.listen(1)
+    sock.setblocking(False)
+    return sock
+
+
+async def receive(qemu: Qemu, listener: socket.socket, limits: Limits) -> None:
+    """Take one connection and let QEMU read the guest from it; returns when QEMU has begun. Raises QemuFailed."""
+    await qemu.command("migrate-set-capabilities", {"capabilities": capabilities(limits)})
+    rounds = {f"announce-{key}": value for key, value in announcing().items()}
+    await qemu.command("migrate-set-parameters", rounds)
+    connection, _peer = await asyncio.get_running_loop().sock_accept(listener)
+    with connection:
+        # QEMU wants a blocking socket: it makes it non-blocking itself where it needs that.
+        connection.setblocking(True)
+        await qemu.give("migration", connection)
+    await qemu.command("migrate-incoming", {"uri": "fd:migration"})
+
+
+async def send(qemu: Qemu, address: str, port: int, limits: Limits) -> None:
+    """Connect from the node's namespace and let QEMU write the guest into it. Raises QemuFailed, OSError."""
+    await qemu.command("migrate-set-capabilities", {"capabilities": capabilities(limits)})
+    await qemu.command("migrate-set-parameters", sending(limits))
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        async with asyncio.timeout(10):
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(True)
+        await qemu.give("migration", sock)
+    await qemu.command("migrate", {"uri": "fd:migration"})
+
+
+class Progress:
+    """Watches one outgoing migration: woken by QEMU's events, and looks by itself at least twice a second."""
+
+    def __init__(self, qemu: Qemu, limits: Limits) -> None:
+        self.qemu, self.limits = qemu, limits
+        self.aborting = False
+        self.post_copy = False
+        self._woken = asyncio.Event()
+
+    async def event(self, event: Obj) -> None:
+        """Take an event of QEMU: after a few passes a busy guest is allowed its full pause."""
+        if event.get("event") == "MIGRATION_PASS" and event.get("data", {}).get("pass") == EAGER_PASSES:
+            with contextlib.suppress(QemuFailed):
+                await self.qemu.command("migrate-set-parameters", {"downtime-limit": self.limits.downtime_ms})
+        self._woken.set()
+
+    async def abort(self) -> None:
+        """Ask QEMU to stop; the guest goes on where it is."""
+        self.aborting = True
+        await self.qemu.command("migrate_cancel")
+        self._woken.set()
+
+    async def finish(self) -> Obj:
+        """Wait for the end and return QEMU's last figures (ms, bytes). Raises MigrationFailed."""
+        began = moved = time.monotonic()
+        least = None
+        while True:
+            said: Obj = await self._ask()
+            status = said.get("status")
+            if status == "completed":
+                return said
+            if status in ("failed", "cancelled"):
+                self._failed(said)
+            now = time.monotonic()
+            left = said.get("ram", {}).get("remaining")
+            if left is not None and (least is None or left < least):
+                least, moved = left, now
+            if now - began > self.limits.completion:
+                await self._too_slow(f"Live migration is not completed after {self.limits.completion:.0f} seconds")
+            elif now - moved > self.limits.progress:
+                await self._too_slow(f"Live migration stuck for {self.limits.progress:.0f} seconds")
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._woken.wait()
+
+    async def _ask(self) -> Obj:
+        try:
+            said = await self.qemu.command("query-migrate")
+        except QemuFailed as gone:
+            raise MigrationFailed(f"Live migration failed: {gone.found}") from gone
+        return dict(said)
+
+    def _failed(self, said: Obj) -> None:
+        if self.aborting or said.get("status") == "cancelled":
+            raise MigrationFailed(ABORTED, aborted=True)
+        raise MigrationFailed(f"Live migration failed: {said.get('error-desc') or 'QEMU names no cause'}")
+
+    async def _too_slow(self, reason: str) -> None:
+        if self.limits.post_copy and not self.post_copy:
+            self.post_copy = True
+            await self.qemu.command("migrate-start-postcopy")
+            return
+        if not self.post_copy:
+            with contextlib.suppress(QemuFailed):
+                await self.qemu.command("migrate_cancel")
+            raise MigrationFailed(reason)
