@@ -52,13 +52,13 @@ class Informer:
         await self._synced.wait()
 
     def subscribe(self, callback: Callback) -> None:
-        """Call `callback(ADDED|MODIFIED|DELETED, object)` on each change, in order; present items come as ADDED first."""
+        """Call `callback(ADDED|MODIFIED|DELETED, object)` on each change, in order; present items first, as ADDED."""
         self._callbacks.append(callback)
         for item in list(self.items.values()):
             self._call(callback, "ADDED", item)
 
     async def wait_for(self, predicate: Callable[[dict[str, Obj]], bool], timeout: float) -> None:
-        """Return when `predicate(items)` holds; it is looked at after changes (several may be one). Raises TimeoutError."""
+        """Return when `predicate(items)` holds; several changes may be one look. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while not (self._synced.is_set() and predicate(self.items)):
                 waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
