@@ -34,6 +34,7 @@ class Changes:
     user: str = ""
     password: str = ""
     public_key: str = ""
+    memory_mib: int = 0
     node_selector: Mapping[str, str] | None = None
     spread: str = ""
     """VMs with the same text run on different nodes."""
@@ -53,6 +54,8 @@ def adapted(vm: Obj, changes: Changes) -> Obj:
     labels.update(changes.labels)
     spec = template["spec"]
     mac = _set_mac(result, changes.mac)
+    if changes.memory_mib:
+        spec["domain"].setdefault("memory", {})["guest"] = f"{changes.memory_mib}Mi"
     for volume in spec.get("volumes") or []:
         if changes.image and "containerDisk" in volume:
             volume["containerDisk"]["image"] = changes.image

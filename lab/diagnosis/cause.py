@@ -1,0 +1,117 @@
+"""From what was seen around a silent check to its cause, in one sentence. Pure: looks at readings, takes none.
+
+The order is that of certainty: what a worker's own switch says, then which other workers are in the same state, by
+packets. Residents are the witnesses; a check is never excused by what is found here, only explained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """One worker in one VLAN. ``None`` stands for what could not be seen; ``trouble`` says what else was wrong."""
+
+    node: str
+    gateway: bool | None = None
+    """Whether its resident got an answer from the gateway."""
+    peers: Mapping[str, bool] = field(default_factory=dict)
+    """Other worker -> whether its resident answered this one."""
+    bridge: str | None = None
+    """The bridge that Open vSwitch's own mapping names for the network; empty when there is none."""
+    reported: str | None = None
+    """The same as nmstate reports it."""
+    patch: bool | None = None
+    """Whether OVN has made the patch port."""
+    dark: tuple[str, ...] = ()
+    """Ports that spanning tree holds."""
+    uplink: tuple[str, ...] = ()
+    """Why the bridge has no uplink."""
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the check was about. ``nodes`` are the workers on its path, the VM's own first."""
+
+    vlan: int
+    localnet: str
+    gateway: str
+    nodes: tuple[str, ...]
+
+
+def cause(scope: Scope, views: Sequence[WorkerView]) -> str:
+    """The cause, naming worker and VLAN; what is not known is said to be unknown."""
+    by_node = {view.node: view for view in views}
+    for node in scope.nodes:
+        if (view := by_node.get(node)) and (found := _own(scope, view)):
+            return found
+    return _by_packets(scope, by_node)
+
+
+def _own(scope: Scope, view: WorkerView) -> str:
+    """What the worker itself says against its network."""
+    if view.bridge == "":
+        reported = f", though nmstate still reports {view.reported}" if view.reported else ""
+        return (
+            f"{view.node} has no OVN bridge mapping for {scope.localnet} (VLAN {scope.vlan}) in its Open vSwitch"
+            f"{reported}: nothing of that network leaves the node"
+        )
+    if view.uplink:
+        return "; ".join(view.uplink)
+    if view.patch is False:
+        return f"{view.node} maps {scope.localnet} to {view.bridge}, and OVN has made no patch port between them"
+    if view.dark:
+        return f"spanning tree on {view.node} does not forward yet: {', '.join(view.dark)}"
+    return ""
+
+
+def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
+    node = scope.nodes[0]
+    answered = sorted(n for n, v in views.items() if v.gateway)
+    silent = sorted(n for n, v in views.items() if v.gateway is False)
+    if not answered and not silent:
+        blind = "; ".join(f"{n}: {v.trouble}" for n, v in views.items() if v.trouble)
+        return f"no resident could be asked, so that the cause is unknown ({blind or 'there is none'})"
+    for cut in (n for n in scope.nodes if n in silent):
+        if answered:
+            own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
+            return (
+                f"{own}, {_residents(answered)}: VLAN {scope.vlan} does not pass between {cut} and the switch"
+            )
+    if not answered:
+        return _nobody(scope, views)
+    if silent:
+        others = f"; {', '.join(silent)} is cut off too, which is not on this path"
+        return f"the resident pod on {node} has an answer: the fault is in the VM or its port{others}"
+    return (
+        f"the resident pod on {node} has an answer from {scope.gateway}, as all others have: "
+        f"VLAN {scope.vlan} passes {node}, the fault is in the VM or its port"
+    )
+
+
+def _residents(nodes: Sequence[str]) -> str:
+    return f"the resident on {nodes[0]} does" if len(nodes) == 1 else f"residents on {', '.join(nodes)} do"
+
+
+def _nobody(scope: Scope, views: Mapping[str, WorkerView]) -> str:
+    """No resident has an answer from the gateway: is it the gateway or the VLAN?"""
+    pairs = [(node, peer, ok) for node, view in views.items() for peer, ok in view.peers.items()]
+    meet = [p for p in pairs if p[2]]
+    if meet and len(meet) == len(pairs):
+        return (
+            f"no resident on {', '.join(sorted(views))} has an answer from {scope.gateway} either, yet they reach each "
+            f"other on VLAN {scope.vlan}: the gateway {scope.gateway} is down or cut off"
+        )
+    if meet:
+        apart = sorted({f"{a} and {b}" for a, b, ok in pairs if not ok and a < b})
+        return (
+            f"no resident has an answer from {scope.gateway}, and those on {', '.join(apart)} do not reach each other "
+            f"on VLAN {scope.vlan}"
+        )
+    return (
+        f"no resident has an answer from {scope.gateway}, and none reaches another: VLAN {scope.vlan} does not pass "
+        f"between {', '.join(sorted(views))} and the switch"
+    )

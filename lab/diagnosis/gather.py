@@ -1,0 +1,101 @@
+"""Taking the readings that explain a silent check: residents' pings, each worker's switch, nmstate's report.
+
+Everything is read at once and within one budget; what cannot be read is said in the view of that worker and keeps
+nobody else from being looked at. It changes nothing and raises nothing of what it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from lab.core.deadline import Deadline
+from lab.core.errors import LabError
+from lab.diagnosis.cause import Scope, WorkerView, cause
+from lab.nmstate.state import NodeState, uplink_findings
+from lab.ovn.switch import NodeSwitch, dark, localnet_port
+from lab.probes.observation import Outcome
+from lab.probes.ping import ping
+from lab.topology.pods import PodShell, Resident
+from lab.topology.site import Site
+
+BUDGET_S = 20.0
+COUNT = 3
+
+
+def explain(site: Site, vlan: int, nodes: tuple[str, ...]) -> str:
+    """The cause of a silence on *vlan* for a VM on ``nodes[0]`` (and a peer on ``nodes[1]``), by fresh readings."""
+    network = site.networks[vlan]
+    gateway = site.target.vlan(vlan).gateway
+    scope = Scope(vlan, network.localnet, gateway, nodes)
+    return cause(scope, look(site, vlan, gateway))
+
+
+def look(site: Site, vlan: int, gateway: str) -> list[WorkerView]:
+    """A view of every worker that has a resident in *vlan*."""
+    deadline = Deadline.after(BUDGET_S)
+    residents = site.residents.get(vlan, [])
+    with ThreadPoolExecutor(2 + len(residents)) as pool:
+        switches = pool.submit(site.reader.read_all, [r.node for r in residents], deadline=deadline)
+        states = pool.submit(_states, site)
+        seen = pool.map(lambda r: _packets(site, r, residents, gateway, deadline), residents)
+        packets = dict(zip((r.node for r in residents), seen, strict=True))
+        return [
+            view(site, vlan, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node))
+            for r in residents
+        ]
+
+
+def _states(site: Site) -> dict[str, NodeState]:
+    try:
+        return {state.node: state for state in site.node_states()}
+    except LabError:
+        return {}
+
+
+Packets = tuple[bool | None, dict[str, bool], str]
+
+
+def _packets(site: Site, mine: Resident, all_: list[Resident], gateway: str, deadline: Deadline) -> Packets:
+    """(gateway answered, peers that answered, what went wrong) from one resident."""
+    shell = PodShell(site.client, mine)
+    try:
+        answer = _asked(shell, gateway, deadline)
+        peers = {r.node: bool(_asked(shell, r.address, deadline)) for r in all_ if r is not mine} if not answer else {}
+    except LabError as error:
+        return None, {}, error.headline
+    return answer, peers, ""
+
+
+def _asked(shell: PodShell, address: str, deadline: Deadline) -> bool | None:
+    seen = ping(shell, address, count=COUNT, interval_s=0.3, deadline=deadline)
+    return None if seen.outcome is Outcome.INCONCLUSIVE else seen.reached
+
+
+def view(
+    site: Site, vlan: int, node: str, packets: Packets, switch: NodeSwitch | LabError, state: NodeState | None
+) -> WorkerView:
+    """One worker's readings put together."""
+    network = site.networks[vlan]
+    gateway, peers, trouble = packets
+    if isinstance(switch, LabError):
+        trouble = "; ".join(t for t in (trouble, switch.headline) if t)
+        return WorkerView(node, gateway, peers, trouble=trouble, uplink=_uplink(state, site.mapped(), network.localnet))
+    bridge = switch.mappings.get(network.localnet, "")
+    held = dark(switch, {network.localnet: network.network}) if bridge else []
+    return WorkerView(
+        node,
+        gateway,
+        peers,
+        bridge=bridge,
+        reported=state.mappings.get(network.localnet) if state else None,
+        patch=switch.patch(localnet_port(network.network)) is not None,
+        dark=tuple(held),
+        uplink=_uplink(state, switch.mappings, network.localnet),
+        trouble=trouble,
+    )
+
+
+def _uplink(state: NodeState | None, mappings: Mapping[str, str], localnet: str) -> tuple[str, ...]:
+    bridge = mappings.get(localnet)
+    return tuple(str(f) for f in uplink_findings(state, bridge)) if state and bridge else ()

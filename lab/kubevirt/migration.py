@@ -1,0 +1,138 @@
+"""One live migration: asked for, waited for, and checked against what a finished one must look like.
+
+``Succeeded`` alone is not believed: the rule is that of KubeVirt's own tests (tests/libmigration/migration.go,
+ConfirmVMIPostMigration). Fast migrations skip observable phases, so none but the last is waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lab.access.client import Client
+from lab.access.kinds import NODE, VMI, VMIM, Obj
+from lab.core import trace
+from lab.core.deadline import Deadline
+from lab.core.errors import Inconclusive, ProductFailure
+from lab.core.wait import Seen
+
+HOSTNAME = "kubernetes.io/hostname"
+CHECKS = (
+    ("startTimestamp", "it has no start"),
+    ("endTimestamp", "it has no end"),
+    ("targetNodeDomainReadyTimestamp", "the guest was never seen on the target"),
+    ("targetNodeAddress", "the target never had an address"),
+    ("completed", "it is not completed"),
+)
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A migration that succeeded; ``seconds`` from the request to the platform's word that it is over."""
+
+    name: str
+    source: str
+    target: str
+    seconds: float
+
+
+def migrate(
+    client: Client, namespace: str, name: str, *, to: str = "", labels: dict[str, str], deadline: Deadline
+) -> Migration:
+    """Migrate a VM, to a named node or to one that the scheduler chooses.
+
+    A node is named by ``addedNodeSelector`` (KubeVirt >= 1.6); where the cluster does not know that field the scheduler
+    chooses, and a guest that arrives elsewhere makes the result inconclusive.
+
+    Raises:
+        WaitHopeless: the migration Failed; the reason is the platform's.
+        WaitTimeout: with the phase it stayed in.
+        ProductFailure: it is reported as Succeeded and is not what a finished migration looks like.
+        Inconclusive: the guest moved, but to another node than the one wanted.
+    """
+    body = request(namespace, name, labels, _hostname(client, to))
+    directed = bool(to) and bool(client.create(body, dry_run=True)["spec"].get("addedNodeSelector"))
+    if to and not directed:
+        trace.note(f"VM {namespace}/{name}", "this KubeVirt takes no target node: the scheduler chooses")
+        body = request(namespace, name, labels, "")
+    before, began = client.get(VMI, name, namespace), time.monotonic()
+    made = client.create(body, deadline=deadline)
+    vmim = _wait_over(client, made, name, deadline)
+    vmi = client.get(VMI, name, namespace)
+    source, target = str(before["status"].get("nodeName")), str(vmi["status"].get("nodeName"))
+    if wrong := problems(vmi, vmim, source):
+        raise ProductFailure(
+            f"the migration of VM {namespace}/{name} from {source} to have moved it, as it is reported",
+            "; ".join(wrong),
+            f"VirtualMachineInstanceMigration {namespace}/{vmim['metadata']['name']}",
+        )
+    if to and target != to:
+        kind = ProductFailure if directed else Inconclusive
+        raise kind(f"VM {namespace}/{name} on {to}", f"it went from {source} to {target}")
+    return Migration(str(vmim["metadata"]["name"]), source, target, time.monotonic() - began)
+
+
+def request(namespace: str, name: str, labels: dict[str, str], hostname: str) -> Obj:
+    """The migration object; pure."""
+    spec: Obj = {"vmiName": name}
+    if hostname:
+        spec["addedNodeSelector"] = {HOSTNAME: hostname}
+    return {
+        "apiVersion": VMIM.api_version,
+        "kind": VMIM.kind,
+        "metadata": {"generateName": f"{name}-", "namespace": namespace, "labels": labels},
+        "spec": spec,
+    }
+
+
+def _hostname(client: Client, node: str) -> str:
+    """A node's hostname label, which need not be its name."""
+    if not node:
+        return ""
+    labels = client.get(NODE, node)["metadata"].get("labels") or {}
+    return str(labels.get(HOSTNAME, node))
+
+
+def _wait_over(client: Client, vmim: Obj, name: str, deadline: Deadline) -> Obj:
+    meta = vmim["metadata"]
+    found = client.wait_for(
+        VMIM,
+        str(meta["name"]),
+        str(meta["namespace"]),
+        f"the migration of {name} to be over",
+        judge,
+        deadline=deadline,
+        advice=f"kubectl -n {meta['namespace']} describe vmim {meta['name']}",
+    )
+    assert found is not None
+    return found
+
+
+def judge(vmim: Obj | None) -> Seen[Obj]:
+    """What a migration object says; pure."""
+    if vmim is None:
+        return Seen("gone", hopeless="the migration was deleted, which cancels it")
+    status = vmim.get("status") or {}
+    phase = str(status.get("phase") or "no phase yet")
+    state = status.get("migrationState") or {}
+    text = f"phase {phase}" + (f", target {state['targetNode']}" if state.get("targetNode") else "")
+    if phase == "Failed":
+        return Seen(text, hopeless=str(state.get("failureReason") or "it failed without a reason"))
+    return Seen(text, phase == "Succeeded", vmim)
+
+
+def problems(vmi: Obj, vmim: Obj, source: str) -> list[str]:
+    """What keeps a migration that is reported as Succeeded from being one; pure."""
+    status = vmi.get("status") or {}
+    state = status.get("migrationState") or {}
+    wrong = [why for key, why in CHECKS if not state.get(key)]
+    if state.get("failed"):
+        wrong.append(f"the instance says it failed: {state.get('failureReason', 'without a reason')}")
+    if state.get("migrationUid") != vmim["metadata"].get("uid"):
+        wrong.append(f"the instance's last migration is another one ({state.get('migrationUid')})")
+    node = status.get("nodeName")
+    if not state.get("targetNode") == node != source:
+        wrong.append(f"source {source}, target {state.get('targetNode')}, but the instance is on {node}")
+    if status.get("phase") != "Running":
+        wrong.append(f"the instance is {status.get('phase')}")
+    return wrong

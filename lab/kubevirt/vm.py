@@ -1,0 +1,122 @@
+"""A virtual machine from its manifest to Running, and what keeps it from getting there.
+
+A VM whose network is missing is not refused: it stays in Pending (no such NAD) or Scheduling (no bridge mapping on the
+node, seen only when its pod is plugged in), and says why in a condition or an event. So the wait shows both, and ends
+early when nothing can heal it any more. The guest's own start is not judged here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from lab.access.client import Client
+from lab.access.kinds import EVENT, VM, VMI, Obj, condition
+from lab.access.watch import Watch
+from lab.core.deadline import Deadline
+from lab.core.wait import Seen, Signal, wait_until
+from lab.kubevirt.interfaces import VmiState, read_vmi
+
+PATIENCE_S = 20.0
+"""So long a refused network may still heal: a mapping takes effect some seconds after its policy."""
+UNMAPPED = "bridge mapping validation"
+FINAL = ("Failed", "Succeeded")
+
+
+def start(client: Client, vm: Obj, *, deadline: Deadline | None = None) -> Obj:
+    """Create the VM. Raises AlreadyExists, Rejected (the message of schema or webhook)."""
+    return client.create(vm, deadline=deadline)
+
+
+def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadline) -> VmiState:
+    """Wait until the VM's instance is Running.
+
+    Raises:
+        WaitHopeless: the instance failed, its network attachment does not exist, or its node has no bridge mapping
+            for the network and got none for 20 s; the reason is the platform's own text.
+        WaitTimeout: with phase, node and the last warning of its pod.
+    """
+    signal = Signal()
+    began = time.monotonic()
+    with (
+        client.watch(VMI, name, namespace, signal=signal) as vmis,
+        client.watch(EVENT, "", namespace, signal=signal) as events,
+    ):
+
+        def observe() -> Seen[VmiState]:
+            vmi = _latest(vmis)
+            while events.take(0):
+                pass
+            warning = last_warning(events.items.values(), name)
+            return judge(vmi, warning, time.monotonic() - began)
+
+        state = wait_until(
+            f"VM {namespace}/{name}",
+            "Running",
+            observe,
+            deadline=deadline,
+            changes=signal,
+            advice=f"kubectl -n {namespace} describe vmi,pod; kubectl -n {namespace} get events",
+        )
+    assert state is not None
+    return state
+
+
+def _latest(watch: Watch) -> Obj | None:
+    """The object after every event that has arrived; a deleted one is None."""
+    while watch.take(0):
+        pass
+    return watch.one()
+
+
+def last_warning(events: Iterable[Obj], name: str) -> str:
+    """The newest warning about a VM's instance or one of its launcher pods."""
+    mine = [
+        e
+        for e in events
+        if e.get("type") == "Warning" and _is_about(str((e.get("involvedObject") or {}).get("name", "")), name)
+    ]
+    mine.sort(key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+    return f"{mine[-1].get('reason')}: {mine[-1].get('message')}" if mine else ""
+
+
+def _is_about(subject: str, name: str) -> bool:
+    return subject == name or subject.startswith(f"virt-launcher-{name}-")
+
+
+def judge(vmi: Obj | None, warning: str, elapsed: float) -> Seen[VmiState]:
+    """What a VMI and its last warning say; pure. ``elapsed`` in seconds since the wait began."""
+    if vmi is None:
+        return Seen("no instance yet")
+    state = read_vmi(vmi)
+    if state.phase == "Running":
+        return Seen(f"Running on {state.node}", True, state)
+    text = f"phase {state.phase}" + (f" on {state.node}" if state.node else "")
+    sync, scheduled = condition(vmi, "Synchronized"), condition(vmi, "PodScheduled")
+    for said in (sync, scheduled):
+        if said.get("status") == "False":
+            text += f", {said.get('reason')}: {said.get('message')}"
+    if warning:
+        text += f", {warning}"
+    return Seen(text, hopeless=_hopeless(state, sync, warning, elapsed))
+
+
+def _hopeless(state: VmiState, sync: Obj, warning: str, elapsed: float) -> str:
+    if state.phase in FINAL:
+        return f"the instance is {state.phase}"
+    message = str(sync.get("message", ""))
+    if sync.get("reason") == "FailedCreate" and "network attachment definition" in message:
+        return message
+    if UNMAPPED in warning and elapsed > PATIENCE_S:
+        return warning
+    return ""
+
+
+def current(client: Client, namespace: str, name: str) -> VmiState:
+    """The instance as it is now. Raises NotFound."""
+    return read_vmi(client.get(VMI, name, namespace))
+
+
+def remove(client: Client, namespace: str, name: str, *, wait: Deadline | None = None) -> None:
+    """Delete the VM; what it made goes with it."""
+    client.delete(VM, name, namespace, wait=wait)
