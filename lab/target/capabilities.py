@@ -1,0 +1,195 @@
+"""What this cluster can do, detected once; and whether a scenario's needs are met, with the reason for a person.
+
+A need is an expression as in a scenario's tag: `workers>=2`, `nmstate`, `localnet`, `migration`, `ovn`, `faults`,
+`ssh`, `console`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `bond:bond2`.
+It reports; skipping is for the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from lab.access import kinds
+from lab.access.client import Client
+from lab.access.errors import ApiError
+from lab.access.kinds import Kind, Obj
+from lab.core.errors import UsageError
+from lab.target.inventory import Component, Target
+
+_COUNT = re.compile(r"(?P<what>workers)\s*(?P<op>>=|<=|==|=|>|<)\s*(?P<number>\d+)")
+_NAMED = re.compile(r"(?P<what>outside|vlan|bond|image):(?P<name>[\w.-]+)")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Whether something is there; `detail` is a version when it is, the reason when it is not."""
+
+    present: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """`workers` are the schedulable ones; `features` by name; `facts` go into the report (versions, counts)."""
+
+    target: Target
+    workers: tuple[str, ...]
+    features: dict[str, Feature]
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def meets(self, need: str) -> tuple[bool, str]:
+        """(met, reason); the reason words wanted and found, also when met. Raises UsageError (no such need)."""
+        need = need.strip()
+        if match := _COUNT.fullmatch(need):
+            return self._counted(need, match["op"], int(match["number"]))
+        if match := _NAMED.fullmatch(need):
+            return self._named(match["what"], match["name"])
+        if need == "disruptive":
+            allowed = self.target.allow_disruptive
+            return allowed, f"{self.target.source} {'allows' if allowed else 'does not allow'} disruptive scenarios"
+        feature = self.features.get(need)
+        if feature is None:
+            known = ", ".join(
+                [*sorted(self.features), "workers>=N", "outside:NAME", "vlan:ID", "bond:NAME", "disruptive"]
+            )
+            raise UsageError("a known need", f"{need!r}", "the tag @needs of a scenario", f"one of: {known}")
+        return feature.present, f"{need}: {feature.detail}"
+
+    def unmet(self, needs: list[str]) -> list[str]:
+        """The reasons of those that are not met, in order."""
+        answers = [self.meets(need) for need in needs]
+        return [reason for met, reason in answers if not met]
+
+    def _counted(self, need: str, op: str, wanted: int) -> tuple[bool, str]:
+        have = len(self.workers)
+        met = {
+            ">=": have >= wanted,
+            "<=": have <= wanted,
+            "==": have == wanted,
+            "=": have == wanted,
+            ">": have > wanted,
+            "<": have < wanted,
+        }[op]
+        names = ", ".join(self.workers) or "none"
+        return met, f"needs {need} (schedulable workers), found {have}: {names}"
+
+    def _named(self, what: str, name: str) -> tuple[bool, str]:
+        have = {
+            "outside": list(self.target.outside),
+            "vlan": [str(n) for n in self.target.vlans],
+            "bond": list(self.target.nics.bonds),
+            "image": list(self.target.images),
+        }[what]
+        return name in have, f"needs {what} {name}, {self.target.source} has {', '.join(have) or 'none'}"
+
+
+def detect(client: Client, target: Target) -> Capabilities:
+    """Asks the cluster once. Raises ApiDown and AccessDenied; anything else that is missing becomes a Feature."""
+    nodes = client.list(kinds.NODE, labels=target.node_selector)
+    workers = tuple(sorted(n["metadata"]["name"] for n in nodes if schedulable(n)))
+    nmstate = _operator(client, "kubernetes-nmstate", kinds.NNCP, target.platform.nmstate)
+    multus = _kind(client, "Multus", kinds.NAD)
+    kubevirt = _kubevirt(client)
+    ovn = _ovn(client, target)
+    features = {
+        "nmstate": nmstate,
+        "multus": multus,
+        "kubevirt": kubevirt,
+        "ovn": ovn,
+        "localnet": _all(nmstate, multus, ovn),
+        "migration": _migration(kubevirt, workers),
+        "console": kubevirt,
+        "ssh": _ssh(kubevirt, target),
+        "faults": _commands(target, target.faults, "faults"),
+        "outside": Feature(bool(target.outside), ", ".join(target.outside) or f"{target.source} names no outside host"),
+        "lab": _commands(target, target.lab.up, "lab.up"),
+    }
+    facts = {
+        "cluster": client.server,
+        "kubernetes": client.version(),
+        "kubevirt": kubevirt.detail,
+        "target": f"{target.name} ({target.source})",
+        "workers": f"{len(workers)} of {len(nodes)} schedulable: {', '.join(workers)}",
+    }
+    return Capabilities(target, workers, features, facts)
+
+
+def schedulable(node: Obj) -> bool:
+    """Ready, not cordoned, without a NoSchedule or NoExecute taint."""
+    spec = node.get("spec") or {}
+    taints = [t for t in spec.get("taints") or [] if t.get("effect") in ("NoSchedule", "NoExecute")]
+    ready = kinds.condition(node, "Ready").get("status") == "True"
+    return ready and not spec.get("unschedulable") and not taints
+
+
+def _kind(client: Client, name: str, kind: Kind) -> Feature:
+    return Feature(True, f"{name} is installed") if client.serves(kind) else Feature(False, f"{name} is not installed")
+
+
+def _operator(client: Client, name: str, kind: Kind, component: Component) -> Feature:
+    found = _kind(client, name, kind)
+    if not found.present:
+        return found
+    pods = _running(client, component)
+    where = f"pods {component.labels} in namespace {component.namespace}"
+    return Feature(bool(pods), f"{name}: {len(pods)} running {where}" if pods else f"{name}: no running {where}")
+
+
+def _running(client: Client, component: Component) -> list[Obj]:
+    try:
+        pods = client.list(kinds.POD, component.namespace, labels=component.labels)
+    except ApiError:
+        return []
+    return [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+
+
+def _kubevirt(client: Client) -> Feature:
+    if not client.serves(kinds.VM):
+        return Feature(False, "KubeVirt is not installed")
+    if not client.serves(kinds.KUBEVIRT):
+        return Feature(True, "version unknown")
+    found = client.list(kinds.KUBEVIRT)
+    status = (found[0].get("status") or {}) if found else {}
+    if status.get("phase") != "Deployed":
+        return Feature(False, f"KubeVirt is not deployed: phase {status.get('phase', 'unknown')!r}")
+    return Feature(True, str(status.get("observedKubeVirtVersion") or "version unknown"))
+
+
+def _ovn(client: Client, target: Target) -> Feature:
+    component = target.platform.ovn
+    pods = _running(client, component)
+    where = f"pods {component.labels} in namespace {component.namespace}"
+    if not pods:
+        return Feature(False, f"no running {where}")
+    have = {c["name"] for c in pods[0]["spec"].get("containers") or []}
+    missing = sorted(set(component.containers.values()) - have)
+    if missing:
+        name = pods[0]["metadata"]["name"]
+        return Feature(False, f"{name} has containers {sorted(have)}, not {missing} (platform.ovn.containers)")
+    return Feature(True, f"{len(pods)} running {where}")
+
+
+def _migration(kubevirt: Feature, workers: tuple[str, ...]) -> Feature:
+    if not kubevirt.present:
+        return kubevirt
+    if len(workers) < 2:
+        return Feature(False, f"needs 2 schedulable workers, found {len(workers)}")
+    return Feature(True, f"{len(workers)} workers")
+
+
+def _ssh(kubevirt: Feature, target: Target) -> Feature:
+    """A guest without pod network is reached through an outside host of its VLAN; one with it, by port-forward."""
+    if not kubevirt.present:
+        return kubevirt
+    hosts = [host.name for host in target.outside.values() if host.connect]
+    return Feature(True, f"by port-forward, or through {', '.join(hosts)}" if hosts else "by port-forward only")
+
+
+def _commands(target: Target, argv: tuple[str, ...], key: str) -> Feature:
+    return Feature(bool(argv), " ".join(argv) if argv else f"{target.source} names no command under `{key}`")
+
+
+def _all(*features: Feature) -> Feature:
+    missing = [f.detail for f in features if not f.present]
+    return Feature(not missing, "; ".join(missing) or "; ".join(f.detail for f in features))
