@@ -30,6 +30,10 @@ class AgentSilent(LabError):
     """The guest agent did not answer, or answered with what is no answer."""
 
 
+class AgentRefused(LabError):
+    """The guest agent answered, with an error: an unknown or disabled command."""
+
+
 def pause(count: int) -> float:
     """Seconds until the next look after ``count`` looks: quick at first, then doubling from 10 to 120 s."""
     schedule = QUICK + STEADY
@@ -76,7 +80,7 @@ class GuestAgent:
         self._reader = self._writer = None
 
     async def ask(self, command: str, arguments: Obj | None = None, *, timeout: float = ANSWER_SECONDS) -> Any:
-        """One command's `return`. Raises AgentSilent; after that the next call synchronises again."""
+        """One command's `return`. Raises AgentRefused, or AgentSilent: then the next call synchronises again."""
         async with self._lock:
             try:
                 async with asyncio.timeout(timeout):
@@ -88,8 +92,8 @@ class GuestAgent:
 
     async def tell(self, command: str, arguments: Obj) -> None:
         """A command that has no answer (guest-shutdown)."""
-        with contextlib.suppress(AgentSilent):
-            await self.ask(command, arguments, timeout=0.3)
+        with contextlib.suppress(AgentSilent, AgentRefused):
+            await self.ask(command, arguments, timeout=0.5)
 
     async def _ask(self, command: str, arguments: Obj | None) -> Any:
         if self._writer is None:
@@ -98,7 +102,7 @@ class GuestAgent:
         await self._send({"execute": command, **({"arguments": arguments} if arguments else {})})
         answer = await self._answer()
         if "error" in answer:
-            raise ValueError(f"refused: {answer['error'].get('desc', answer['error'])}")
+            raise AgentRefused(f"wanted the guest agent to do {command}", str(answer["error"])[:300])
         return answer.get("return")
 
     async def _synchronise(self) -> None:

@@ -93,6 +93,10 @@ class Launchers:
         ]
         return found[-1] if found else None
 
+    def of(self, vmi_uid: str) -> list[Launcher]:
+        """All launchers of a VMI here, the ended ones too."""
+        return [launcher for launcher in self._all.values() if launcher.vmi_uid == vmi_uid]
+
     def by_name(self, namespace: str, name: str) -> Launcher | None:
         for launcher in self._all.values():
             if (launcher.namespace, launcher.name) == (namespace, name):

@@ -1,0 +1,180 @@
+"""Both sides of a live migration, told to the API step by step in upstream's order.
+
+Source: startTimestamp, QEMU's migration, and on failure the reason; the guest then goes on here.  Target:
+listens, says so, says at once when the guest runs here (the logical ports are switched on that word), and
+takes the VMI over.  Which migration is to run at all is decided by virt-controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from lab.embedded.kube import KubeError
+from lab.embedded.model.kinds import POD, VMI
+from lab.embedded.node import migration
+from lab.embedded.node.context import NodeContext
+from lab.embedded.node.domain import memory_of
+from lab.embedded.node.guest import Guest
+from lab.embedded.node.migration import DIRECT_PORT, Limits, MigrationFailed, Progress
+from lab.embedded.node.names import now
+from lab.embedded.node.qemu import QemuFailed
+from lab.embedded.node.vmiwriter import change, merge_state
+
+log = logging.getLogger(__name__)
+Obj = dict[str, Any]
+TARGET_READY = "kubevirt.io/migration-target-ready-timestamp"
+NODE_LABEL = "kubevirt.io/nodeName"
+COMPONENT = "virt-handler"
+SWITCH_SECONDS = 3.0
+"""How long the target waits for virt-controller's word on the pod before it takes the VMI over."""
+
+
+def limits_of(vmi: Obj) -> Limits:
+    """The limits of the migration that a VMI is in."""
+    configuration = vmi["status"]["migrationState"].get("migrationConfiguration") or {}
+    return Limits.of(configuration, memory_of(vmi))
+
+
+async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> None:
+    """The source's side, to the end. A failure is written to the VMI, never raised."""
+    state = vmi["status"]["migrationState"]
+    try:
+        await merge_state(ctx.kube, vmi, {"startTimestamp": now(), "mode": "PreCopy"})
+        await ctx.kube.event(vmi, "Normal", "Migrating", "VirtualMachineInstance is migrating.", COMPONENT)
+        ports = state.get("targetDirectMigrationNodePorts") or {}
+        port = next(int(key) for key, value in ports.items() if value == DIRECT_PORT)
+        await migration.send(guest.qemu, state["targetNodeAddress"], port, progress.limits)
+        figures = await progress.finish()
+    except MigrationFailed as failure:
+        await _failed(ctx, guest, vmi, failure.reason, aborted=failure.aborted)
+        return
+    except (QemuFailed, OSError, TimeoutError, StopIteration) as error:
+        await _failed(ctx, guest, vmi, f"Live migration failed: {error or type(error).__name__}", aborted=False)
+        return
+    guest.moved = True
+    log.info("%s moved to %s: %s ms in all, %s ms pause, %s bytes", guest.domain.name, state.get("targetNode"),
+             figures.get("total-time"), figures.get("downtime"),
+             figures.get("ram", {}).get("transferred"))  # fmt: skip
+    await guest.drop_console()
+    await _until_detected(ctx, vmi)
+    await guest.quit()
+    guest.launcher.end(0)
+
+
+async def _until_detected(ctx: NodeContext, vmi: Obj) -> None:
+    """The stopped guest is kept until the target has said that it runs there."""
+    key = f"{vmi['metadata']['namespace']}/{vmi['metadata']['name']}"
+
+    def detected(items: dict[str, Obj]) -> bool:
+        state = items.get(key, {}).get("status", {}).get("migrationState") or {}
+        return key not in items or bool(state.get("targetNodeDomainReadyTimestamp"))
+
+    with contextlib.suppress(TimeoutError):
+        await ctx.informers.get(VMI).wait_for(detected, 10.0)
+
+
+async def _failed(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str, *, aborted: bool) -> None:
+    guest.progress = None
+    with contextlib.suppress(QemuFailed):
+        if guest.status is None and not guest.paused:
+            status = await guest.qemu.command("query-status")
+            if not status.get("running"):
+                await guest.qemu.command("cont")
+    result: Obj = {"failed": True, "completed": True, "endTimestamp": now(), "failureReason": reason}
+    if aborted:
+        result["abortStatus"] = "Succeeded"
+    log.warning("migration of %s: %s", guest.domain.name, reason)
+    await merge_state(ctx.kube, vmi, result)
+    uid = vmi["status"]["migrationState"].get("migrationUid", "")
+    text = f"VirtualMachineInstance migration uid {uid} failed. reason:{reason}"
+    await ctx.kube.event(vmi, "Warning", "Migrated", text, COMPONENT)
+
+
+async def abort(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
+    """Stop a running migration because its object was deleted."""
+    if guest.progress is None or guest.progress.aborting:
+        return
+    guest.progress.aborting = True
+    await merge_state(ctx.kube, vmi, {"abortStatus": "Aborting"})
+    text = "VirtualMachineInstance is aborting migration."
+    await ctx.kube.event(vmi, "Normal", "Migrating", text, COMPONENT)
+    with contextlib.suppress(QemuFailed):
+        await guest.progress.abort()
+
+
+async def receive(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
+    """The target's side, until the VMI is this node's. The guest's QEMU already waits with `-incoming defer`."""
+    limits = limits_of(vmi)
+    with migration.listen(ctx.node.machine_ip) as listener:
+        port = listener.getsockname()[1]
+        await merge_state(ctx.kube, vmi, {
+            "targetNodeAddress": ctx.node.machine_ip,
+            "targetDirectMigrationNodePorts": {str(port): DIRECT_PORT},
+        })  # fmt: skip
+        text = f"Migration Target is listening at {ctx.node.machine_ip}, on ports: {port}"
+        await ctx.kube.event(vmi, "Normal", "PreparingTarget", text, COMPONENT)
+        text = "VirtualMachineInstance Migration Target Prepared."
+        await ctx.kube.event(vmi, "Normal", "PreparingTarget", text, COMPONENT)
+        await migration.receive(guest.qemu, listener, limits)
+    if not await _came(guest, guest.resumed):
+        return
+    state = {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": now()}
+    await merge_state(ctx.kube, vmi, state)
+    if not await _came(guest, guest.arrived):
+        return
+    guest.paused = not (await guest.qemu.command("query-status")).get("running")
+    await _switched(ctx, guest)
+    await take_over(ctx, guest, vmi)
+
+
+async def _came(guest: Guest, moment: asyncio.Event) -> bool:
+    """Wait for a moment of the guest, or its end."""
+    waits = [asyncio.ensure_future(moment.wait()), asyncio.ensure_future(guest.ended.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return moment.is_set()
+
+
+async def _switched(ctx: NodeContext, guest: Guest) -> None:
+    """Wait until virt-controller has marked the target pod, whose port is enabled on that; then call out again."""
+    key = f"{guest.launcher.namespace}/{guest.launcher.name}"
+
+    def marked(items: dict[str, Obj]) -> bool:
+        return key not in items or TARGET_READY in (items[key]["metadata"].get("annotations") or {})
+
+    try:
+        await ctx.informers.get(POD).wait_for(marked, SWITCH_SECONDS)
+    except TimeoutError:
+        log.warning("pod %s has no annotation %s after %g s", key, TARGET_READY, SWITCH_SECONDS)
+    with contextlib.suppress(QemuFailed):
+        await guest.qemu.command("announce-self", migration.announcing())
+
+
+async def take_over(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
+    """The VMI is this node's from now on."""
+    name = ctx.node.name
+
+    def edit(current: Obj) -> None:
+        current["metadata"].setdefault("labels", {})[NODE_LABEL] = name
+        status = current["status"]
+        status["nodeName"] = name
+        status.pop("evacuationNodeName", None)
+        status["migrationState"].update({"endTimestamp": now(), "completed": True})
+
+    while True:
+        try:
+            await change(ctx.kube, vmi, edit)
+            break
+        except KubeError as refusal:
+            # The guest runs here whatever the API says: only this word is missing, so it is said again.
+            log.warning("taking over %s: %s", guest.domain.name, refusal)
+            await asyncio.sleep(1.0)
+    guest.role = "owner"
+    text = f"The VirtualMachineInstance migrated to node {name}."
+    await ctx.kube.event(vmi, "Normal", "Migrated", text, COMPONENT)
