@@ -208,3 +208,14 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
     if not lines:
         lines = done.stdout.splitlines()
     return "; ".join(line.strip() for line in lines[-3:])[:600] or f"exit code {done.returncode}, no message"
+
+
+def run_bytes(argv: Sequence[str]) -> bytes:
+    """What a command writes, as bytes. Raises ToolError with its complaint when it fails or cannot start."""
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"the output of `{' '.join(argv)}`", str(error), advice=f"install {argv[0]}") from error
+    if done.returncode:
+        raise ToolError(f"the output of `{' '.join(argv)}`", done.stderr.decode(errors="replace").strip()[-400:])
+    return done.stdout
