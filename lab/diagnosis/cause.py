@@ -78,9 +78,7 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
     for cut in (n for n in scope.nodes if n in silent):
         if answered:
             own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
-            return (
-                f"{own}, {_residents(answered)}: VLAN {scope.vlan} does not pass between {cut} and the switch"
-            )
+            return f"{own}, {_residents(answered)}: VLAN {scope.vlan} does not pass between {cut} and the switch"
     if not answered:
         return _nobody(scope, views)
     if silent:

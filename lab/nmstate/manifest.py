@@ -43,31 +43,39 @@ def interfaces(policy: Obj) -> list[dict[str, Any]]:
     return [i for i in found if isinstance(i, dict)]
 
 
+def _all_mappings(policy: Obj) -> list[dict[str, Any]]:
+    ovn = ((policy.get("spec") or {}).get("desiredState") or {}).get("ovn") or {}
+    return list(ovn.get("bridge-mappings") or [])
+
+
 def mappings(policy: Obj) -> dict[str, str]:
     """localnet -> bridge of the mappings that a policy wants present."""
-    ovn = ((policy.get("spec") or {}).get("desiredState") or {}).get("ovn") or {}
     return {
         str(m["localnet"]): str(m.get("bridge", ""))
-        for m in ovn.get("bridge-mappings") or []
+        for m in _all_mappings(policy)
         if m.get("state", "present") == "present"
     }
 
 
 def inverse(policy: Obj) -> Obj:
-    """The policy that takes another one back: same name and nodes, everything it made absent, users before used."""
-    result = copy.deepcopy(policy)
+    """The policy that takes another one back: same name and nodes, everything it made absent, users before used.
+
+    The inverse of an inverse is itself, so that a taking back which was cut short can be done again.
+    """
+    meta = {k: v for k, v in policy["metadata"].items() if k in {"name", "labels"}}
+    result = {"apiVersion": policy["apiVersion"], "kind": policy["kind"], "metadata": meta}
+    result["spec"] = {k: v for k, v in copy.deepcopy(policy["spec"]).items() if k == "nodeSelector"}
     gone = [
         {"name": i["name"], "type": i["type"], "state": "absent"}
         for i in reversed(interfaces(policy))
-        if i.get("type") in REMOVABLE and i.get("state", "up") != "absent"
+        if i.get("type") in REMOVABLE
     ]
     state: dict[str, Any] = {}
     if gone:
         state["interfaces"] = gone
-    if found := mappings(policy):
-        state["ovn"] = {"bridge-mappings": [{"localnet": name, "state": "absent"} for name in found]}
+    if found := _all_mappings(policy):
+        state["ovn"] = {"bridge-mappings": [{"localnet": m["localnet"], "state": "absent"} for m in found]}
     result["spec"]["desiredState"] = state
-    result["metadata"].setdefault("annotations", {})["description"] = "takes back what the policy of this name made"
     return result
 
 

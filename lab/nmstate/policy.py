@@ -43,11 +43,7 @@ def matching_nodes(client: Client, policy: Obj) -> tuple[str, ...]:
     handled = {str((p.get("spec") or {}).get("nodeName", "")) for p in client.list(POD, labels=HANDLERS)}
     found = (n["metadata"] for n in client.list(NODE))
     return tuple(
-        sorted(
-            m["name"]
-            for m in found
-            if m["name"] in handled and selector.items() <= (m.get("labels") or {}).items()
-        )
+        sorted(m["name"] for m in found if m["name"] in handled and selector.items() <= (m.get("labels") or {}).items())
     )
 
 
@@ -173,6 +169,13 @@ def hopeless(enactment: Obj | None, generation: int) -> str:
 
 def _is(enactment: Obj | None, kind: str) -> bool:
     return bool(condition(enactment, kind).get("status") == "True")
+
+
+def enactments_of(client: Client, name: str, nodes: Sequence[str]) -> dict[str, str]:
+    """Node -> state of its enactment of the policy's present generation, read now. Raises NotFound."""
+    generation = int(client.get(NNCP, name)["metadata"].get("generation") or 1)
+    found = {str(e["metadata"]["name"]): e for e in client.list(NNCE, labels=f"{POLICY_LABEL}={name}")}
+    return {node: enactment_state(found.get(f"{node}.{name}"), generation) for node in nodes}
 
 
 def take_back(client: Client, policy: Obj, *, deadline: Deadline | None = None) -> None:

@@ -7,7 +7,8 @@ A policy is applied once and taken back at the end, since both cost a change of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from lab.access.client import Client
 from lab.access.kinds import NAMESPACE, NNCP, NODE, Obj
@@ -16,6 +17,8 @@ from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken
 from lab.core.names import RUN_LABEL, dns_label, owned
 from lab.core.undo import UndoStack
+from lab.guest.keys import HostKeys, RunKey
+from lab.guest.reach import Access
 from lab.multus import attachment
 from lab.nmstate import manifest as policies
 from lab.nmstate import policy as nmstate
@@ -34,8 +37,20 @@ PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
 class Site:
     """One cluster during one run."""
 
-    def __init__(self, client: Client, target: Target, run_id: str, workers: Sequence[str], undo: UndoStack) -> None:
+    def __init__(
+        self,
+        client: Client,
+        target: Target,
+        run_id: str,
+        workers: Sequence[str],
+        undo: UndoStack,
+        folder: Path,
+    ) -> None:
         self.client = client
+        self.folder = folder
+        self.access = Access(client, target, RunKey.generate(run_id), HostKeys())
+        self.after_forwarding: list[Callable[[], object]] = []
+        """Called each time that a new policy's networks were seen to forward; faults of a run are made then."""
         self.target = target
         self.run_id = run_id
         self.workers = tuple(workers)
@@ -49,6 +64,17 @@ class Site:
         self.fresh = False
         """Whether the policy changed since the networks were last seen to forward."""
         self._counts: dict[int, itertools.count[int]] = {}
+
+    def console_log(self, name: str) -> Callable[[bytes], None]:
+        """Appends what a guest's console says to ``console/<name>.log`` of the run."""
+        path = self.folder / "console" / f"{name.replace('/', '_')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(data: bytes) -> None:
+            with path.open("ab") as file:
+                file.write(data)
+
+        return write
 
     def next_index(self, vlan: int) -> int:
         """A number that no VM of this run had in that VLAN: its address and MAC follow from it."""
@@ -127,6 +153,12 @@ class Site:
         bridges = {bridge} if bridge else set(self.mapped().values())
         return [f for state in self.node_states() for b in sorted(bridges) for f in uplink_findings(state, b)]
 
+    @staticmethod
+    def say(texts: Iterable[str]) -> None:
+        """Remarks for the person who watches, and for the record."""
+        for text in texts:
+            trace.note("", text)
+
     def ensure_residents(self, vlan: Vlan, nad: Obj, template: Obj) -> None:
         """One resident per worker in that VLAN, Running; made once per run."""
         if vlan.id in self.residents:
@@ -170,6 +202,8 @@ class Site:
         networks = {n.localnet: n.network for n in self.networks.values()}
         wait_forwarding(self.reader, self.workers, networks)
         self.fresh = False
+        for call in self.after_forwarding:
+            call()
 
     def _make_namespace(self) -> None:
         self.undo.push(f"namespace {self.namespace}", lambda d: self.client.delete(NAMESPACE, self.namespace, wait=d))

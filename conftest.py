@@ -1,0 +1,12 @@
+"""Which plugins and step modules make a run; the rest of pytest's set-up is in pyproject.toml."""
+
+pytest_plugins = [
+    "steps.plugin",
+    "steps.fixtures",
+    "steps.networks",
+    "steps.vms",
+    "steps.migration",
+    "steps.connectivity",
+    "steps.access",
+    "reports.plugin",
+]

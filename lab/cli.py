@@ -1,0 +1,110 @@
+"""The ``virtlab`` command: flags to calls, nothing else. Imports wait until a command needs them.
+
+The embedded lab is another program: its commands are handed to ``python -m lab.embedded`` as they are, by replacing
+this process, so that signals, terminal and exit code are its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+EMBEDDED = {
+    "up": "bring the embedded lab up (idempotent)",
+    "down": "end it, completely",
+    "status": "what of it is up; --json for programs",
+    "kubeconfig": "print the path of its kubeconfig",
+    "doctor": "can this host carry it?",
+    "fault": "set, list or heal a fault of a real part of it",
+    "outside": "run a command on a host beside the cluster",
+    "node": "run a command on a node of it",
+}
+OWN = {
+    "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
+    "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
+}
+DEFAULT_TARGET = "targets/embedded.yaml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code says how it went (10: the environment is broken)."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    command = given[0] if given else ""
+    if command in {"", "-h", "--help", "help"} and len(given) < 2:
+        print(usage())
+        return 0 if command else 2
+    if command == "help":
+        command, given = given[1], [given[1], "--help"]
+    if command in EMBEDDED:
+        os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])
+    if command == "run":
+        return _run(given[1:])
+    if command == "clean":
+        return _clean(given[1:])
+    import difflib
+
+    close = difflib.get_close_matches(command, [*OWN, *EMBEDDED], 1)
+    hint = f"; is {close[0]!r} meant?" if close else ""
+    print(f"virtlab: wanted a command, found {command!r}{hint}\n\n{usage()}", file=sys.stderr)
+    return 2
+
+
+def usage() -> str:
+    """What ``virtlab --help`` prints."""
+    lines = ["usage: virtlab COMMAND [arguments]", "", "on any cluster:"]
+    lines += [f"  {name:<12}{text}" for name, text in OWN.items()]
+    lines += ["", "the embedded lab:"]
+    lines += [f"  {name:<12}{text}" for name, text in EMBEDDED.items()]
+    return "\n".join([*lines, "", "virtlab COMMAND --help says more"])
+
+
+def _checkout() -> str:
+    """The folder that has the features; the package runs from a checkout."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+
+def _run(arguments: list[str]) -> int:
+    """pytest on the features; a path among the arguments chooses among them."""
+    root = _checkout()
+    features = os.path.join(root, "features")  # noqa: PTH118
+    if not os.path.isdir(features):  # noqa: PTH112
+        print(f"virtlab: wanted the folder of features, found none at {features}; run from a checkout", file=sys.stderr)
+        return 2
+    chosen = any(os.path.exists(a.partition("::")[0]) for a in arguments if not a.startswith("-") and ".yaml" not in a)  # noqa: PTH110
+    plain = ["-m", "pytest", "-p", "no:cacheprovider", "-r", "N", "--no-header", "--no-summary", "--rootdir", root]
+    os.execv(sys.executable, [sys.executable, *plain, *arguments, *([] if chosen else [features])])
+
+
+def _clean(arguments: list[str]) -> int:
+    import argparse
+    from pathlib import Path
+
+    parser = argparse.ArgumentParser(prog="virtlab clean", description=OWN["clean"])
+    parser.add_argument("--target", default=os.environ.get("VIRTLAB_TARGET", DEFAULT_TARGET), help="target file")
+    parser.add_argument("--run-id", default="", help="only what this run left")
+    given = parser.parse_args(arguments)
+
+    from lab.core.errors import LabError
+    from lab.target.connect import connect
+    from lab.target.inventory import load
+    from lab.topology.clean import clean
+    from lab.topology.lease import RunLease
+
+    try:
+        client = connect(load(Path(given.target)))
+        lease = RunLease(client, given.run_id or "clean")
+        lease.acquire()
+        try:
+            removed = clean(client, given.run_id)
+        finally:
+            lease.release()
+    except LabError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+        return 10
+    print("\n".join(f"removed {what}" for what in removed) or "nothing was left")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

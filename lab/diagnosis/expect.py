@@ -1,0 +1,104 @@
+"""Judging what was observed: the one place where a look becomes a failure, with its cause.
+
+A silence is only believed when packets were really sent; what proves nothing is inconclusive, not a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.core.errors import Inconclusive, LabError, ProductFailure
+from lab.core.result import CommandResult
+from lab.diagnosis.gather import explain
+from lab.kubevirt.interfaces import VmiState
+from lab.nmstate.policy import enactments_of
+from lab.topology.scene import Check, GuestVm
+from lab.topology.site import Site
+
+
+def reached(site: Site, check: Check) -> None:
+    """Raises ProductFailure naming VM, worker, VLAN, what was sent and seen, and the cause; Inconclusive."""
+    check.seen.conclusive()
+    loss = check.seen.statistics.loss_percent if check.seen.statistics else 100.0
+    if check.seen.reached and loss <= site.target.thresholds.ping_loss_percent:
+        return
+    raise ProductFailure(
+        f"{check.guest} to reach {check.what} on VLAN {check.vlan}",
+        f"{sentence(check)}; {_cause(site, check)}",
+        str(check.seen.evidence or ""),
+    )
+
+
+def _cause(site: Site, check: Check) -> str:
+    try:
+        return explain(site, check.vlan, check.nodes)
+    except LabError as error:
+        return f"the cause could not be looked for ({error.headline})"
+
+
+def sentence(check: Check) -> str:
+    """What was seen, e.g. ``VM a on worker-2: no answer from gateway 192.168.24.1 on VLAN 2024 (5 sent, 0 received)``."""
+    found = check.seen.statistics
+    counts = f"{found.sent} sent, {found.received} received" if found else check.seen.detail
+    answer = "answers are lost" if check.seen.reached else "no answer"
+    return f"{check.guest}: {answer} from {check.what} on VLAN {check.vlan} ({counts})"
+
+
+def silent(check: Check) -> None:
+    """Raises ProductFailure when anything came back, Inconclusive when nothing was really sent."""
+    check.seen.conclusive()
+    if not (check.seen.statistics and check.seen.statistics.sent):
+        raise Inconclusive(
+            f"packets sent from {check.guest} to {check.what}, so that silence means something",
+            check.seen.detail,
+            str(check.seen.evidence or ""),
+            "has the guest an address and a route for it?",
+        )
+    if check.seen.reached:
+        raise ProductFailure(
+            f"silence between {check.guest} (VLAN {check.guest.vlan}) and {check.what}",
+            check.seen.detail,
+            str(check.seen.evidence or ""),
+        )
+
+
+def apart(first: GuestVm, second: GuestVm) -> None:
+    """Raises ProductFailure when two VMs are on one worker."""
+    if first.node == second.node:
+        raise ProductFailure("two VMs on different workers", f"{first.name} and {second.name} are on {first.node}")
+
+
+def available(site: Site, name: str) -> None:
+    """Raises ProductFailure naming the workers whose enactment of the present generation is not Available."""
+    states = enactments_of(site.client, name, site.workers)
+    wrong = [f"{node} {state}" for node, state in states.items() if state != "Available"]
+    if wrong:
+        raise ProductFailure(f"policy {name} Available on {', '.join(site.workers)}", ", ".join(wrong))
+
+
+def no_uplink(site: Site, port: str) -> None:
+    """Raises ProductFailure naming the workers on which *port* is not reported as leading nowhere."""
+    found = {f.node: f for f in site.uplink_findings() if f.port == port}
+    missing = [node for node in site.workers if node not in found]
+    if missing:
+        raise ProductFailure(f"{port} to be no uplink on every worker", f"nothing says so of {', '.join(missing)}")
+    site.say(str(f) for f in found.values())
+
+
+def travelled(guest: GuestVm, state: VmiState, count: int) -> None:
+    """Raises ProductFailure when a VM was on another number of workers, or shows another MAC address."""
+    if len(set(guest.visited)) != count:
+        raise ProductFailure(f"{guest.name} on {count} workers in turn", " -> ".join(guest.visited))
+    if state.mac() != guest.mac:
+        raise ProductFailure(f"{guest.name} with its MAC address {guest.mac}", f"it is reported with {state.mac()!r}")
+
+
+def same(first: Sequence[CommandResult], second: Sequence[CommandResult]) -> None:
+    """Raises ProductFailure with both answers of every command on which two ways disagree."""
+    differ = [
+        f"{a}\n{b}"
+        for a, b in zip(first, second, strict=True)
+        if (a.exit_code, a.stdout, a.stderr) != (b.exit_code, b.stdout, b.stderr)
+    ]
+    if differ:
+        raise ProductFailure("the same output and exit status either way", "\n".join(differ))

@@ -1,0 +1,147 @@
+"""One run against one target: brings the lab up if it is down, holds the cluster, hands out scenes, and puts it all back.
+
+The one object that the steps' fixtures know. It decides no verdict, and everything that it changes is registered with
+the undo stack first, so that :meth:`Lab.close` leaves the cluster as it was found, after Ctrl-C too.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab.access.client import Client
+from lab.core import process, trace
+from lab.core.deadline import Deadline
+from lab.core.errors import AccessDenied, EnvironmentBroken, LabError, UsageError
+from lab.core.undo import UndoStack
+from lab.faults.port import FaultPort
+from lab.target.capabilities import Capabilities, detect
+from lab.target.connect import connect
+from lab.target.inventory import Target
+from lab.topology.clean import clean
+from lab.topology.lease import RunLease
+from lab.topology.manifests import Manifests
+from lab.topology.scene import Scene
+from lab.topology.site import Site
+
+UP_S = 300.0
+DOWN_S = 60.0
+CLOSE_S = 240.0
+
+
+class Lab:
+    """Use :meth:`open`, then :meth:`scene` for each scenario, then :meth:`close`."""
+
+    def __init__(self, target: Target, run_id: str, folder: Path) -> None:
+        self.target = target
+        self.run_id = run_id
+        self.folder = folder
+        self.undo = UndoStack()
+        self.phases: dict[str, float] = {}
+        self.capabilities: Capabilities
+        self.site: Site
+        self.client: Client
+
+    def open(self) -> Lab:
+        """Reach the cluster, be its only run, and know what it can do.
+
+        Raises:
+            EnvironmentBroken: the lab does not come up, the API does not answer, another run holds the cluster.
+            UsageError: the target's kubeconfig or context is none.
+        """
+        with _timed(self.phases, "lab up"), trace.span("lab", f"target {self.target.name}", "reaching it"):
+            self.client = self._reach()
+        self._lease = RunLease(self.client, self.run_id)
+        self._lease.acquire()
+        self.undo.push("lease", lambda _: self._lease.release())
+        with _timed(self.phases, "leftovers"):
+            clean(self.client, policies=False)
+        self.capabilities = detect(self.client, self.target)
+        if not self.capabilities.workers:
+            raise EnvironmentBroken(
+                f"a schedulable worker ({self.target.node_selector})", "there is none", self.client.server
+            )
+        workers = self.capabilities.workers
+        self.site = Site(self.client, self.target, self.run_id, workers, self.undo, self.folder)
+        return self
+
+    def _reach(self) -> Client:
+        """The cluster of the target; a lab that does not answer is started, and then also ended by this run."""
+        try:
+            return connect(self.target)
+        except (AccessDenied, UsageError):
+            raise
+        except EnvironmentBroken as error:
+            if not self.target.lab.up:
+                raise
+            trace.note(f"target {self.target.name}", f"not up ({error.headline}); starting it")
+        if self.target.lab.down:
+            self.undo.push("the lab itself", lambda deadline: self._command(self.target.lab.down, deadline))
+        self._command(self.target.lab.up, Deadline.after(UP_S))
+        return connect(self.target)
+
+    @staticmethod
+    def _command(argv: tuple[str, ...], deadline: Deadline) -> None:
+        result = process.run(argv, deadline=deadline)
+        if not result.ok:
+            raise EnvironmentBroken(f"`{' '.join(argv)}` to succeed", str(result), "this machine", "run it by hand")
+
+    def fault_each_policy(self, specs: Sequence[str]) -> None:
+        """Make faults (words as the target's command takes them) once networks forward; healed at the end of the run.
+
+        Raises UsageError when the target names no command for faults.
+        """
+        if not specs:
+            return
+        port = self.faults
+        self.undo.push("faults", lambda _: port.heal())
+
+        def inject() -> None:
+            port.heal()
+            for spec in specs:
+                port.set(shlex.split(spec))
+
+        self.site.after_forwarding.append(inject)
+
+    @property
+    def faults(self) -> FaultPort:
+        """The target's faults. Raises UsageError when it names no command for them."""
+        if not self.target.faults:
+            raise UsageError("a command that makes faults", "the target names none", str(self.target.source))
+        return FaultPort(self.target.faults)
+
+    def scene(self, title: str, manifests: Path) -> Scene:
+        """A scenario's own place on the cluster; nothing is made before it is asked for."""
+        return Scene(self.site, Manifests(manifests), title)
+
+    def close(self, *, keep: bool = False) -> list[str]:
+        """Undo everything, newest first, or leave it all when it is to be kept; returns what stays behind, in words."""
+        if keep:
+            left = [what for what in self.undo.abandon() if what != "lease"]
+            self._lease.release()
+            return [*left, f"remove it with: virtlab clean --target {self.target.source}"] if left else []
+        began = time.monotonic()
+        try:
+            failures = self.undo.unwind(CLOSE_S)
+        finally:
+            self.phases["clean-up"] = round(time.monotonic() - began, 3)
+        return [f"{f.what}: {_line(f.error)}" for f in failures]
+
+
+def _line(error: BaseException) -> str:
+    return error.headline if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+
+
+class _timed:  # noqa: N801
+    """Adds the seconds of a block to a table."""
+
+    def __init__(self, phases: dict[str, float], name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._phases, self._name, self._clock = phases, name, clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._phases[self._name] = round(self._clock() - self._began, 3)

@@ -1,0 +1,258 @@
+"""One scenario's own things on a cluster: a namespace, its networks, its VMs; and the checks between them.
+
+VMs are asked for and not waited for, so that all of a scenario boot at the same time; the first use of one waits.
+Checks are made from inside the guest over its serial console, since the network under test must not carry the verdict.
+What is observed is handed back as it is; judging it is for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lab.access.kinds import NAMESPACE, VMI
+from lab.core import trace
+from lab.core.deadline import Deadline
+from lab.core.errors import UsageError
+from lab.core.names import owned, ownership, unique
+from lab.core.result import CommandResult
+from lab.guest.reach import Kind, open_shell, ways
+from lab.guest.shell import Shell
+from lab.kubevirt import manifest, migration, vm
+from lab.kubevirt.interfaces import VmiState
+from lab.multus import attachment
+from lab.probes.observation import retry_inconclusive
+from lab.probes.ping import PingObservation, ping
+from lab.target.inventory import Vlan
+from lab.topology.manifests import Manifests
+from lab.topology.site import Site, namespace
+
+START_S = 180.0
+MIGRATE_S = 300.0
+CHECK_S = 60.0
+INTERVAL_S = 0.2
+
+
+@dataclass
+class GuestVm:
+    """One VM of a scenario. ``visited`` are its nodes in order, the present one last."""
+
+    name: str
+    namespace: str
+    vlan: int
+    mac: str
+    addresses: tuple[str, ...]
+    visited: list[str] = field(default_factory=list)
+    shell: Shell | None = None
+
+    @property
+    def node(self) -> str:
+        """Where it is now; empty before it runs."""
+        return self.visited[-1] if self.visited else ""
+
+    @property
+    def address(self) -> str:
+        """Its address in its own VLAN."""
+        return self.addresses[0]
+
+    def __str__(self) -> str:
+        return f"VM {self.name} on {self.node or 'no worker yet'}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A ping of a VM: ``what`` was pinged, in words, on which VLAN; ``nodes`` are the workers on its path."""
+
+    guest: GuestVm
+    what: str
+    vlan: int
+    nodes: tuple[str, ...]
+    seen: PingObservation
+
+
+class Scene:
+    """The things of one scenario; made as they are asked for."""
+
+    def __init__(self, site: Site, manifests: Manifests, title: str) -> None:
+        self.site = site
+        self.manifests = manifests
+        self.namespace = unique(title, 40)
+        self.guests: dict[str, GuestVm] = {}
+        self._networks: set[int] = set()
+        self._made = False
+
+    def policy(self, name: str) -> None:
+        """Make a documented policy the nodes' own, with residents in every VLAN that it maps. Raises as Site."""
+        self.site.ensure_policy(self.manifests[f"nncp-{name}"])
+        template = self.manifests["resident"]
+        for vlan in self.site.target.vlans.values():
+            nad = self.manifests[f"nad-vlan-{vlan.id}"]
+            if attachment.read_attachment(nad).localnet in self.site.mapped():
+                self.site.ensure_residents(vlan, nad, template)
+
+    def forwarding(self) -> None:
+        """Wait until every mapped network passes every worker's bridge; residents must be there for it."""
+        if self.site.fresh:
+            self.site.wait_residents()
+            self.site.wait_forwarding()
+
+    def start(self, name: str, vlan: int, *, also: int | None = None, spread: str = "") -> GuestVm:
+        """Ask for the VM of manifest *name* on *vlan*, with a second address of the VLAN *also*; does not wait."""
+        wanted = self.site.target.vlan(vlan)
+        self._network(wanted)
+        index = self.site.next_index(vlan)
+        addresses = [wanted.with_prefix(index)]
+        if also is not None:
+            addresses.append(self.site.target.vlan(also).with_prefix(self.site.next_index(also)))
+        document = self.manifests[name]
+        mac = f"{manifest.mac_of(document).rpartition(':')[0]}:{index + 16:02x}"
+        body = manifest.adapted(document, self._changes(addresses, mac, spread))
+        vm.start(self.site.client, body)
+        guest = GuestVm(name, self.namespace, vlan, mac, manifest.addresses_of(body))
+        self.guests[name] = guest
+        return guest
+
+    def _changes(self, addresses: list[str], mac: str, spread: str) -> manifest.Changes:
+        image = self.site.target.image()
+        return manifest.Changes(
+            namespace=self.namespace,
+            labels=ownership(self.site.run_id),
+            image=image.image,
+            addresses=addresses,
+            mac=mac,
+            user=image.user,
+            password=image.password,
+            public_key=self.site.access.key.public_line,
+            memory_mib=image.memory_mib,
+            spread=spread,
+        )
+
+    def _network(self, vlan: Vlan) -> None:
+        """The VLAN's attachment in the scenario's namespace."""
+        client, run = self.site.client, self.site.run_id
+        if not self._made:
+            name = self.namespace
+            self.site.undo.push(f"namespace {name}", lambda d: client.delete(NAMESPACE, name, wait=d))
+            client.create(namespace(name, run))
+            self._made = True
+        if vlan.id not in self._networks:
+            nad = attachment.adapted(self.manifests[f"nad-vlan-{vlan.id}"], namespace=self.namespace)
+            client.create(owned(nad, run))
+            self._networks.add(vlan.id)
+
+    def guest(self, name: str) -> GuestVm:
+        """A VM of this scenario, Running and with somebody logged in on its console; waits when it is not yet.
+
+        Raises WaitHopeless and WaitTimeout (the platform does not start it), GuestUnreachable.
+        """
+        if name not in self.guests:
+            raise UsageError(f"a VM {name} in this scenario", f"it has {', '.join(self.guests) or 'none'}")
+        found = self.guests[name]
+        if found.shell is None:
+            state = vm.wait_running(self.site.client, found.namespace, found.name, deadline=Deadline.after(START_S))
+            found.visited.append(state.node)
+            found.shell = self._console(found)
+        return found
+
+    def _console(self, guest: GuestVm) -> Shell:
+        """Somebody logged in on the guest's serial console; every byte of it goes to a file of the run."""
+        return self._shell(guest, "console", self.site.target.image().boot_s)
+
+    def _shell(self, guest: GuestVm, kind: Kind, seconds: float) -> Shell:
+        vmi = self.site.client.get(VMI, guest.name, guest.namespace)
+        log = self.site.console_log(f"{guest.namespace}_{guest.name}")
+        found = ways(self.site.access, vmi, self.site.target.image(), address=guest.address, on_output=log)
+        shell, _ = open_shell(found, prefer=kind, deadline=Deadline.after(seconds))
+        return shell
+
+    def over_console(self, name: str, commands: Sequence[str]) -> list[CommandResult]:
+        """Lines of shell in a guest, over its serial console. Raises as Shell.run."""
+        shell = self.guest(name).shell
+        assert shell is not None
+        return [shell.run(["sh", "-c", line], deadline=Deadline.after(CHECK_S)) for line in commands]
+
+    def over_ssh(self, name: str, commands: Sequence[str]) -> list[CommandResult]:
+        """The same over SSH. Raises GuestUnreachable naming every way tried."""
+        shell = self._shell(self._ready(name), "ssh", CHECK_S)
+        try:
+            return [shell.run(["sh", "-c", line], deadline=Deadline.after(CHECK_S)) for line in commands]
+        finally:
+            shell.close()
+
+    def ping_gateway(self, name: str, vlan: int) -> Check:
+        """What a VM sees of the gateway of a VLAN."""
+        address = self.site.target.vlan(vlan).gateway
+        guest = self._ready(name)
+        return Check(guest, f"gateway {address}", vlan, (guest.node,), self._ping(guest, address))
+
+    def ping_guest(self, name: str, other: str) -> Check:
+        """What a VM sees of another's address in the VLAN of that other one."""
+        guest, peer = self._ready(name), self._ready(other)
+        address = next((a for a in peer.addresses if _same_net(a, guest)), peer.address)
+        nodes = tuple(dict.fromkeys((guest.node, peer.node)))
+        return Check(guest, f"{peer} ({address})", peer.vlan, nodes, self._ping(guest, address))
+
+    def _ready(self, name: str) -> GuestVm:
+        guest = self.guest(name)
+        self.forwarding()
+        return guest
+
+    def _ping(self, guest: GuestVm, address: str) -> PingObservation:
+        """Twice when the first lost more than the target allows: first packets of a new path are lost to learning."""
+        limits, deadline = self.site.target.thresholds, Deadline.after(CHECK_S)
+        assert guest.shell is not None
+        shell = guest.shell
+
+        def once() -> PingObservation:
+            return ping(shell, address, count=limits.ping_count, interval_s=INTERVAL_S, deadline=deadline)
+
+        seen = retry_inconclusive(once, deadline)
+        if seen.reached and seen.statistics and seen.statistics.loss_percent > limits.ping_loss_percent:
+            trace.note(guest.name, f"{seen.detail}: first packets may be lost to learning, once more")
+            seen = retry_inconclusive(once, deadline)
+        return seen
+
+    def migrate(self, name: str, to: str = "") -> migration.Migration:
+        """Migrate a VM to a worker, or wherever the scheduler wants. Raises as migration.migrate."""
+        guest = self._ready(name)
+        done = migration.migrate(
+            self.site.client,
+            guest.namespace,
+            guest.name,
+            to=to,
+            labels=ownership(self.site.run_id),
+            deadline=Deadline.after(MIGRATE_S),
+        )
+        guest.visited.append(done.target)
+        trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
+        return done
+
+    def unvisited(self, name: str) -> str:
+        """A worker that a VM has not been on. Raises UsageError when it has been on all."""
+        guest = self.guest(name)
+        left = [w for w in self.site.workers if w not in guest.visited]
+        if not left:
+            raise UsageError(f"a worker that {name} has not been on", f"it was on {', '.join(guest.visited)}")
+        return left[0]
+
+    def state(self, name: str) -> VmiState:
+        """A VM as the platform reports it now."""
+        guest = self.guest(name)
+        return vm.current(self.site.client, guest.namespace, guest.name)
+
+    def let_go(self) -> None:
+        """Close the consoles; all else stays."""
+        for guest in self.guests.values():
+            if guest.shell is not None:
+                guest.shell.close()
+
+    def close(self) -> None:
+        """Let go, and ask for the removal of everything; its end is waited for at the end of the run."""
+        self.let_go()
+        if self._made:
+            self.site.client.delete(NAMESPACE, self.namespace)
+
+
+def _same_net(address: str, guest: GuestVm) -> bool:
+    """Whether an address is in the same /24 as one of a guest's; enough to choose among a peer's addresses."""
+    return any(address.rpartition(".")[0] == own.rpartition(".")[0] for own in guest.addresses)

@@ -1,0 +1,36 @@
+"""Sentences on who reaches whom. Each takes one look from inside the guest and judges it."""
+
+from __future__ import annotations
+
+from pytest_bdd import then
+
+from lab.diagnosis import expect
+from lab.topology.scene import Scene
+from steps.types import sentence
+
+
+@then(sentence("{name:VM} reaches the gateway of VLAN {vlan:VLAN}"))
+def reaches_gateway(scene: Scene, name: str, vlan: int) -> None:
+    """Answers come back."""
+    expect.reached(scene.site, scene.ping_gateway(name, vlan))
+
+
+@then(sentence("{name:VM} gets no answer from the gateway of VLAN {vlan:VLAN}"))
+@then(sentence("{name:VM} does not reach the gateway of VLAN {vlan:VLAN}"))
+def does_not_reach_gateway(scene: Scene, name: str, vlan: int) -> None:
+    """Nothing comes back."""
+    expect.silent(scene.ping_gateway(name, vlan))
+
+
+@then(sentence("{name:VM} does not reach {other:VM}"))
+def does_not_reach(scene: Scene, name: str, other: str) -> None:
+    """Nothing comes back from the other VM's address."""
+    expect.silent(scene.ping_guest(name, other))
+
+
+@then(sentence("{first:VM} and {second:VM} reach each other"))
+def reach_each_other(scene: Scene, first: str, second: str) -> None:
+    """Both ways, from different workers."""
+    expect.apart(scene.guest(first), scene.guest(second))
+    expect.reached(scene.site, scene.ping_guest(first, second))
+    expect.reached(scene.site, scene.ping_guest(second, first))

@@ -1,0 +1,40 @@
+"""Sentences on node policies, networks and their uplinks."""
+
+from __future__ import annotations
+
+from pytest_bdd import given, then
+
+from lab.diagnosis import expect
+from lab.topology.scene import Scene
+from steps.types import sentence
+
+
+@given(sentence("the documented policy {name}"))
+def documented_policy(scene: Scene, name: str) -> None:
+    """The policy with its bond, Available on every worker; spanning tree is waited for by whoever first sends."""
+    scene.policy(name)
+
+
+@given(sentence("the policy {name} is applied without its bond"))
+def policy_without_bond(scene: Scene, name: str) -> None:
+    """The policy to the letter of the documentation."""
+    scene.policy(f"{name}-without-bond")
+
+
+@given(sentence("VLAN {vlan:VLAN} is out of spanning tree's listening and learning on every worker"))
+def vlan_forwards(scene: Scene, vlan: int) -> None:
+    """The patch ports forward: what is silent from here on is not silent because of spanning tree."""
+    scene.site.target.vlan(vlan)
+    scene.forwarding()
+
+
+@then(sentence("the policy {name} is Available on every worker"))
+def policy_is_available(scene: Scene, name: str) -> None:
+    """By the enactments of its present generation, read again."""
+    expect.available(scene.site, name)
+
+
+@then(sentence("the cause is named for every worker: {port} is no uplink"))
+def cause_is_no_uplink(scene: Scene, port: str) -> None:
+    """From what nmstate itself reports of each worker."""
+    expect.no_uplink(scene.site, port)

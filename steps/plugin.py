@@ -1,0 +1,219 @@
+"""The run as pytest sees it: options, target, needs, verdicts by exception type, exit code, an end on Ctrl-C.
+
+Without scenarios among what was collected (the project's own tests) it does nothing. A scenario without a target is a
+usage error, never a skip: an all-skipped run would look green. The record is put up here; what is drawn from it is
+not this module's business.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from pytest_bdd.scenario import scenario_wrapper_template_registry
+
+from lab.core import names
+from lab.core.errors import EnvironmentBroken, LabError, UsageError, verdict_of
+from lab.evidence.collect import collect
+from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
+from lab.run import Lab
+from lab.target.inventory import Target, load
+from lab.topology.scene import Scene
+
+EXIT_BROKEN = 10
+NEEDS = "needs:"
+NO_TARGET = """no target was given, so there is nothing to run the scenarios on. Type one of
+    virtlab run --target targets/embedded.yaml        the embedded lab: needs nothing, is started and ended by the run
+    virtlab run --target FILE                         your cluster, described in FILE (see targets/)"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of a run."""
+    group = parser.getgroup("virtlab")
+    group.addoption("--target", default=os.environ.get("VIRTLAB_TARGET", ""), help="target file ($VIRTLAB_TARGET)")
+    group.addoption("--run-id", default="", help="name of the run and of its folder (default: made from the time)")
+    group.addoption("--out", default="out", help="folder of run folders (default: %(default)s)")
+    group.addoption(
+        "--keep", choices=("never", "failed", "always"), default="never", help="what to leave on the cluster"
+    )
+    group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks that tags become."""
+    config.addinivalue_line("markers", "needs(what): a capability without which the scenario is skipped")
+    config.addinivalue_line("markers", "localnet: virtual machines on VLANs through localnet networks")
+
+
+def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
+    """``@needs:x`` becomes the mark ``needs("x")``; other tags become marks of their own name."""
+    if not tag.startswith(NEEDS):
+        return None
+    pytest.mark.needs(tag.removeprefix(NEEDS))(function)
+    return True
+
+
+def template_of(item: pytest.Item) -> Any:
+    """The scenario of an item; None for a plain test."""
+    function = getattr(item, "function", None)
+    return scenario_wrapper_template_registry.get(function) if function else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put up the record, if there is a scenario to run. Raises pytest.UsageError without a usable target."""
+    scenarios = [item for item in items if template_of(item) is not None]
+    if not scenarios or config.option.collectonly:
+        return
+    if not config.option.target:
+        raise pytest.UsageError(NO_TARGET)
+    try:
+        target = load(Path(config.option.target))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    run_id = config.option.run_id or names.new_run_id()
+    if names.dns_label(run_id) != run_id:
+        raise pytest.UsageError(f"--run-id: wanted lower case letters, digits and dashes, found {run_id!r}")
+    folder = Path(config.rootpath, config.option.out, run_id)
+    record = RunRecord(run_id, folder, target={"name": target.name, "file": str(target.source)})
+    record.scenarios = [_scenario(item) for item in scenarios]
+    config.pluginmanager.register(record, "virtlab-record")
+    config.pluginmanager.register(Run(config, target, record), "virtlab-run")
+    record.write()
+
+
+def _scenario(item: pytest.Item) -> ScenarioRecord:
+    template = template_of(item)
+    parameters = getattr(item, "callspec", None)
+    rendered = template.render((parameters.params.get("_pytest_bdd_example") if parameters else None) or {})
+    return ScenarioRecord(
+        name=rendered.name,
+        feature=Path(template.feature.filename).stem,
+        node_id=item.nodeid,
+        tags=sorted(template.tags | template.feature.tags),
+        steps=[StepRecord(step.keyword, step.name) for step in rendered.steps],
+    )
+
+
+def run_of(config: pytest.Config) -> Run:
+    """The run that is going on."""
+    found = config.pluginmanager.get_plugin("virtlab-run")
+    assert isinstance(found, Run)
+    return found
+
+
+class Run:
+    """The hooks of a run with scenarios."""
+
+    def __init__(self, config: pytest.Config, target: Target, record: RunRecord) -> None:
+        self._config = config
+        self._target = target
+        self.record = record
+        self._lab: Lab | None = None
+        self._terminated = signal.signal(signal.SIGTERM, _as_interrupt)
+
+    def lab(self) -> Lab:
+        """The lab, opened at first use. Raises what opening raised, once; later callers were skipped by then."""
+        if self._lab is None:
+            lab = Lab(self._target, self.record.run_id, self.record.folder)
+            self._lab = lab
+            lab.open()
+            lab.fault_each_policy(self._config.option.fault)
+            self.record.target |= lab.capabilities.facts
+        return self._lab
+
+    def _of(self, item: pytest.Item) -> ScenarioRecord | None:
+        return next((s for s in self.record.scenarios if s.node_id == item.nodeid), None)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip what cannot run, with the reason: a broken environment, or a need that this cluster does not meet."""
+        if self._of(item) is None:
+            return
+        if self.record.broken:
+            pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
+        capabilities = self.lab().capabilities
+        wanted = list(dict.fromkeys(mark.args[0] for mark in item.iter_markers("needs")))
+        if unmet := capabilities.unmet(wanted):
+            pytest.skip("; ".join(unmet))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """The verdict, by the type of what was raised; our own errors say all without a traceback."""
+        report = yield
+        scenario = self._of(item)
+        if scenario is None:
+            return report
+        if call.excinfo is None:
+            if call.when == "call":
+                scenario.verdict = scenario.verdict or Verdict.PASSED
+            return report
+        error = call.excinfo.value
+        if report.skipped:
+            scenario.verdict, scenario.reason = Verdict.SKIPPED, str(error)
+            return report
+        if not scenario.verdict or scenario.verdict == Verdict.PASSED:
+            scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
+        ended = isinstance(error, EnvironmentBroken) or (isinstance(error, UsageError) and call.when == "setup")
+        if ended and not self.record.broken:
+            self.record.broken = _say(error)
+        if isinstance(error, LabError) and self._config.option.verbose < 1:
+            report.longrepr = f"{scenario.verdict}: {error}"
+        return report
+
+    def end(self, item: pytest.Item, scene: Scene) -> None:
+        """The end of a scenario: evidence first if it did not pass, then what it made, unless it is to be kept."""
+        scenario = self._of(item)
+        bad = scenario is not None and scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED, ""}
+        if bad and scenario is not None:
+            folder = self.record.folder / "evidence" / f"{self.record.scenarios.index(scenario) + 1:02d}"
+            collect(scene, folder)
+            scenario.evidence = str(folder.relative_to(self.record.folder))
+        if self._config.option.keep == "always" or (bad and self._config.option.keep == "failed"):
+            scene.let_go()
+        else:
+            scene.close()
+
+    def _keeps(self) -> bool:
+        verdicts = {s.verdict for s in self.record.scenarios}
+        bad = bool(verdicts & {Verdict.FAILED, Verdict.BROKEN, Verdict.INCONCLUSIVE})
+        return self._config.option.keep == "always" or (bad and self._config.option.keep == "failed")
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Put the cluster back, close the record, say by the exit code what it was."""
+        try:
+            yield
+        finally:
+            if self._lab is not None:
+                self.record.leftovers = self._lab.close(keep=self._keeps())
+                self.record.phases = self._lab.phases
+            code = exit_code(int(session.exitstatus), self.record)
+            session.exitstatus = code
+            interrupted = code == pytest.ExitCode.INTERRUPTED
+            self.record.finish("interrupted" if interrupted else "finished", code)
+            signal.signal(signal.SIGTERM, self._terminated)
+
+
+def exit_code(status: int, record: RunRecord) -> int:
+    """pytest's own code, or 10 when the environment broke and no scenario says anything against the product."""
+    verdicts = {s.verdict for s in record.scenarios}
+    broken = bool(record.broken) or Verdict.BROKEN in verdicts
+    ours = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)}
+    return EXIT_BROKEN if broken and Verdict.FAILED not in verdicts and status in ours else status
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: with everything put back."""
+    raise KeyboardInterrupt
+
+
+def _say(error: BaseException) -> str:
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,33 @@
+"""Parameter types of steps: what may stand in a sentence, and how a parser reads it."""
+
+from __future__ import annotations
+
+from pytest_bdd import parsers
+
+VM = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
+
+
+def vm_name(text: str) -> str:
+    """The name of a VM, which is also that of its manifest."""
+    return text
+
+
+vm_name.pattern = VM  # type: ignore[attr-defined]
+
+
+def vlan_id(text: str) -> int:
+    """A VLAN from 1 to 4094."""
+    number = int(text)
+    if not 1 <= number <= 4094:
+        raise ValueError(f"wanted a VLAN from 1 to 4094, found {number}")
+    return number
+
+
+vlan_id.pattern = r"\d+"  # type: ignore[attr-defined]
+
+TYPES = {"VM": vm_name, "VLAN": vlan_id}
+
+
+def sentence(text: str) -> parsers.StepParser:
+    """A step's sentence with ``{name:VM}`` and ``{vlan:VLAN}`` in it."""
+    return parsers.parse(text, extra_types=TYPES)
