@@ -16,9 +16,9 @@ from lab.core.deadline import Deadline
 from lab.core.errors import GuestUnreachable
 from lab.guest.marker import new_mark, plain, probe_line
 
-IDLE_S = 0.25
+IDLE_S = 0.15
 _PROBE_S = 4.0
-_NUDGES_S = (0.8, 1.5, 3.0, 5.0)
+_NUDGES_S = (0.6, 1.0, 1.5, 3.0, 5.0)
 _KEEP = 65536
 _LOGIN = re.compile(r"(?:^|[\s-])login: ?$")
 _PASSWORD = re.compile(r"[Pp]assword(?: for [\w.-]+)?: ?$")

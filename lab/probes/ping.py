@@ -106,21 +106,31 @@ def without_n(argv: Sequence[str]) -> list[str]:
     return [word for word in argv if word != "-n"]
 
 
+def parse_replies(text: str) -> tuple[Reply, ...]:
+    """The answers, duplicates left out, in the order they came."""
+    matches = (m for m in _REPLY.finditer(text) if not m["duplicate"])
+    return tuple(Reply(int(m["seq"]), float(m["ms"]), float(m["at"]) if m["at"] else None) for m in matches)
+
+
+def parse_summary(text: str) -> tuple[int, int, int] | None:
+    """(sent, received, duplicates); None unless there is exactly one summary line that makes sense."""
+    found = list(_SUMMARY.finditer(text))
+    if len(found) != 1 or int(found[0]["received"]) > int(found[0]["sent"]):
+        return None
+    return int(found[0]["sent"]), int(found[0]["received"]), int(found[0]["duplicates"] or 0)
+
+
 def parse_ping(text: str) -> PingStatistics | None:
     """None when there is no summary, or the summary and the reply lines contradict each other."""
-    summaries = list(_SUMMARY.finditer(text))
-    if len(summaries) != 1:
+    summary = parse_summary(text)
+    if summary is None:
         return None
-    summary = summaries[0]
-    sent, received = int(summary["sent"]), int(summary["received"])
-    matches = list(_REPLY.finditer(text))
-    replies = tuple(
-        Reply(int(m["seq"]), float(m["ms"]), float(m["at"]) if m["at"] else None) for m in matches if not m["duplicate"]
-    )
-    if received > sent or (matches and len(replies) != received):
+    sent, received, duplicates = summary
+    replies = parse_replies(text)
+    if replies and len(replies) != received:
         return None
     errors = tuple((m["peer"], m["what"].strip()) for m in _ERROR.finditer(text))
-    return PingStatistics(sent, received, replies, errors, int(summary["duplicates"] or 0))
+    return PingStatistics(sent, received, replies, errors, duplicates)
 
 
 def read_ping(result: CommandResult, source: str, target: str) -> PingObservation:
