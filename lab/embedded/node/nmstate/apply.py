@@ -1,0 +1,224 @@
+"""A desired state put in place on the real node: checkpoint, act, read back, verify, probe, commit or roll back.
+
+The order is kubernetes-nmstate's (pkg/client/client.go, ApplyDesiredState). It must not talk to the API: what the
+node's reachability means is asked of the probes it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from lab.embedded.errors import LabError
+from lab.embedded.host.command import run
+from lab.embedded.host.link import ip, tx_checksum_off
+from lab.embedded.host.ovs import Ovs
+from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Desired, parse
+from lab.embedded.node.nmstate.dhcp import DhcpClients
+from lab.embedded.node.nmstate.errors import BUG, PLUGIN, VERIFICATION, ApplyError, NmstateError, ProbesFailed
+from lab.embedded.node.nmstate.merge import merge
+from lab.embedded.node.nmstate.model import Host
+from lab.embedded.node.nmstate.readback import IPV6_CONF, Reader
+from lab.embedded.node.nmstate.show import show
+from lab.embedded.node.nmstate.transition import Steps, restoration, transition
+from lab.embedded.node.nmstate.verify import verify
+
+log = logging.getLogger(__name__)
+VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.25
+DHCP_WAIT = 5.0
+
+
+class Probes(Protocol):
+    """What must go on working; ``select`` before the change, ``run`` after it (a text when something broke)."""
+
+    async def select(self, host: Host) -> Sequence[str]: ...
+
+    async def run(self, names: Sequence[str], read: Callable[[], Awaitable[Host]]) -> str: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an apply did: ``changes`` as commands (empty: everything was so already), ``not_set`` in words."""
+
+    changes: tuple[str, ...] = ()
+    not_set: tuple[str, ...] = ()
+
+
+class Node:
+    """One node's network as nmstate acts on it; one change at a time."""
+
+    def __init__(self, ovs: Ovs, nics: Sequence[str], folder: Path, *, dhcp_wait: float = DHCP_WAIT) -> None:
+        self.ovs, self.folder, self.dhcp_wait = ovs, folder, dhcp_wait
+        self.dhcp = DhcpClients(folder / "dhcp")
+        self.reader = Reader(ovs, nics, self.dhcp, folder / "dns.json")
+        self.lock = asyncio.Lock()
+
+    async def show(self) -> dict[str, Any]:
+        """The state as nmstate documents it; never in the middle of a change."""
+        async with self.lock:
+            return show(await self.reader.read())
+
+    async def apply(self, document: Mapping[str, Any], probes: Probes | None = None) -> Outcome:
+        """Make the node look like ``document``. Raises ApplyError, and then the node is as it was before."""
+        desired = parse(document)
+        if desired.empty:
+            return Outcome()
+        async with self.lock:
+            checkpoint = await self._read()
+            selected = await probes.select(checkpoint) if probes is not None else ()
+            planned = merge(checkpoint, desired)
+            steps = transition(checkpoint, planned)
+            await self._put_in_place(desired, checkpoint, planned, steps)
+            if probes is not None:
+                await self._probe(probes, selected, checkpoint, planned)
+            return Outcome(tuple(steps.lines()), tuple(not_set(desired)))
+
+    async def _put_in_place(self, desired: Desired, checkpoint: Host, planned: Host, steps: Steps) -> None:
+        try:
+            if steps:
+                log.info("applying: %s", "; ".join(steps.lines()))
+                await self.execute(steps)
+            await self._verify(desired)
+        except Exception as failure:
+            await self.rollback(checkpoint, planned)
+            if isinstance(failure, ApplyError):
+                raise
+            if isinstance(failure, (LabError, OSError)):
+                raise NmstateError(PLUGIN, str(failure)) from failure
+            raise NmstateError(BUG, f"{type(failure).__name__}: {failure}") from failure
+        except asyncio.CancelledError:
+            # The agent is going: leave no half-made change behind.
+            with contextlib.suppress(Exception):
+                await self.rollback(checkpoint, planned)
+            raise
+
+    async def _probe(self, probes: Probes, selected: Sequence[str], checkpoint: Host, planned: Host) -> None:
+        failure = await probes.run(selected, self._read)
+        if not failure:
+            return
+        text = f"rolling back desired state configuration: failed runnig probes after network changes: {failure}"
+        await self.rollback(checkpoint, planned)
+        again = await probes.run(selected, self._read)
+        if again:
+            text = f"{text}: failed running probes after rollback: {again}"
+        raise ProbesFailed(text)
+
+    async def _read(self) -> Host:
+        try:
+            return await self.reader.read()
+        except LabError as failure:
+            raise NmstateError(PLUGIN, str(failure)) from failure
+
+    async def _verify(self, desired: Desired) -> None:
+        # ovs-vsctl waits for ovs-vswitchd, but a link's flags and a port's error column follow a moment later.
+        for left in reversed(range(VERIFY_ATTEMPTS)):
+            try:
+                verify(desired, await self._read())
+            except NmstateError as failure:
+                missing = failure.text.startswith("Failed to find desired interface")
+                if failure.kind != VERIFICATION or missing or not left:
+                    raise
+                await asyncio.sleep(VERIFY_PAUSE)
+            else:
+                return
+
+    async def execute(self, steps: Steps) -> None:
+        """Run the steps. Raises CommandFailed at the first that fails."""
+        for name in steps.dhcp_stop:
+            await self.dhcp.stop(name)
+        await ip(steps.before)
+        if steps.ovs:
+            await self.ovs.vsctl(*steps.ovs)
+        for name in steps.offloads:
+            await tx_checksum_off(name)
+        await ip(steps.after)
+        for name, enabled in steps.ipv6:
+            await _write(IPV6_CONF / name / "disable_ipv6", "0" if enabled else "1")
+        if steps.dns is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            servers, search = steps.dns
+            (self.folder / "dns.json").write_text(json.dumps({"server": servers, "search": search}))
+        await asyncio.gather(*(self.dhcp.start(name, self.dhcp_wait) for name in steps.dhcp_start))
+
+    async def rollback(self, checkpoint: Host, planned: Host) -> None:
+        """Put back what the step checkpoint -> planned had changed, and see to it that it is so."""
+        for _attempt in range(2):
+            now = await self.reader.read()
+            steps = transition(now, restoration(checkpoint, planned, now))
+            if not steps:
+                return
+            log.warning("rolling back: %s", "; ".join(steps.lines()))
+            await self._execute_each(steps)
+
+    async def _execute_each(self, steps: Steps) -> None:
+        # A rollback does all it can: one line that fails must not keep the others from being tried.
+        for name in steps.dhcp_stop:
+            await self.dhcp.stop(name)
+        await self._tolerant(["ip", "-force", "-batch", "-"], steps.before)
+        if steps.ovs:
+            try:
+                await self.ovs.vsctl(*steps.ovs)
+            except LabError as failure:
+                log.error("rollback: %s", failure)
+        for name in steps.offloads:
+            with contextlib.suppress(OSError):
+                await tx_checksum_off(name)
+        await self._tolerant(["ip", "-force", "-batch", "-"], steps.after)
+        try:
+            rest = Steps(ipv6=steps.ipv6, dns=steps.dns, dhcp_start=steps.dhcp_start)
+            await self.execute(rest)
+        except (LabError, OSError) as failure:
+            log.error("rollback: %s", failure)
+
+    async def _tolerant(self, argv: Sequence[str], lines: Sequence[str]) -> None:
+        if lines:
+            result = await run(argv, input=("\n".join(lines) + "\n").encode(), check=False)
+            if result.returncode != 0:
+                log.error("rollback: %s", result)
+
+
+async def _write(path: Path, text: str) -> None:
+    try:
+        await asyncio.to_thread(path.write_text, text)
+    except FileNotFoundError:
+        # No IPv6 in this kernel, or the link is gone again: both mean that it is off.
+        return
+
+
+def not_set(desired: Desired) -> list[str]:
+    """What the state asks for and this node cannot have, though nmstate would not refuse it: to be said aloud."""
+    missing: list[str] = []
+    for iface in desired.interfaces:
+        bridge = iface.data.get("bridge")
+        if not iface.up or iface.type != "linux-bridge" or not isinstance(bridge, Mapping):
+            continue
+        filtered = [port["name"] for port in bridge.get("port", ()) if port.get("vlan") == DEFAULT_TRUNK]
+        if filtered:
+            missing.append(
+                f"{iface.name}: VLAN filtering of {', '.join(filtered)} (trunk 2-4094) is not set, the kernel has no "
+                "bridge VLAN filtering; the bridge passes all VLANs"
+            )
+    for iface in desired.interfaces:
+        options = iface.data.get("link-aggregation", {}).get("options", {}) if iface.type == "bond" else {}
+        unheard = sorted(set(options) - {"miimon", "lacp_rate", "primary", "updelay", "downdelay"})
+        if unheard:
+            missing.append(f"{iface.name}: bond options {', '.join(unheard)} have no counterpart in Open vSwitch")
+        if iface.up and iface.type == "bond":
+            mode = iface.data.get("link-aggregation", {}).get("mode", "")
+            if mode in ("balance-rr", "balance-xor", "balance-tlb", "balance-alb"):
+                missing.append(f"{iface.name}: mode {mode} is realised as balance-slb of Open vSwitch")
+    return missing
+
+
+def as_yaml(host: Host) -> str:
+    """The state as a message quotes it."""
+    text: str = yaml.safe_dump(show(host), sort_keys=False)
+    return text

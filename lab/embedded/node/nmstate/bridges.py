@@ -1,0 +1,177 @@
+"""Linux bridges, OVS bridges and OVS internal interfaces laid over a Host.
+
+It must not know addresses: those are the same for every kind of interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lab.embedded.node.nmstate.bonds import own_bond
+from lab.embedded.node.nmstate.desired import Iface, trunk_tags
+from lab.embedded.node.nmstate.draft import Draft, enslave
+from lab.embedded.node.nmstate.errors import invalid
+from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Link, Port, PortVlan
+
+STP_OPTIONS = {  # nmstate's name: (iproute2's, factor)
+    "forward-delay": ("forward_delay", 100),
+    "hello-time": ("hello_time", 100),
+    "max-age": ("max_age", 100),
+    "priority": ("priority", 1),
+}
+BRIDGE_OPTIONS = {
+    "mac-ageing-time": ("ageing_time", 100),
+    "multicast-snooping": ("mcast_snooping", 1),
+    "group-forward-mask": ("group_fwd_mask", 1),
+    "group-fwd-mask": ("group_fwd_mask", 1),
+    "multicast-querier": ("mcast_querier", 1),
+}
+
+
+def linux_bridge(draft: Draft, iface: Iface) -> None:
+    name, section = iface.name, iface.data.get("bridge", {})
+    link = draft.links.get(name)
+    if name in draft.bridges or (link is not None and link.kind != "bridge"):
+        raise invalid(f"Interface {name} cannot be a linux-bridge, something else has that name")
+    if link is None:
+        link = draft.links[name] = Link(name, "bridge", up=True)
+    draft.links[name] = replace(link, up=True, options=_bridge_options(link, section.get("options", {})))
+    if iface.ports is None:
+        return
+    for port in [item.name for item in draft.links.values() if item.master == name]:
+        if port not in iface.ports:
+            draft.set_link(port, master="")
+    for port in iface.ports:
+        draft.stand_alone(port)
+        if draft.links.get(port) is None or draft.links[port].master != name:
+            draft.release(port)
+        enslave(draft, port)
+        draft.set_link(port, master=name)
+
+
+def _bridge_options(link: Link, wanted: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    options = dict(link.options)
+    stp = wanted.get("stp", {})
+    if "enabled" in stp:
+        options["stp_state"] = int(stp["enabled"])
+    elif not link.options:
+        options.setdefault("stp_state", 0)
+    for table, source in ((STP_OPTIONS, stp), (BRIDGE_OPTIONS, wanted)):
+        for key, (name, factor) in table.items():
+            if source.get(key) is not None:
+                options[name] = int(source[key]) * factor
+    return tuple(sorted(options.items()))
+
+
+def ovs_bridge(draft: Draft, iface: Iface) -> None:
+    name, section = iface.name, iface.data.get("bridge", {})
+    known = draft.bridges.get(name)
+    if (known is not None and known.role == BOND_ROLE) or (known is None and name in draft.links):
+        raise invalid(f"Interface {name} cannot be an ovs-bridge, something else has that name")
+    bridge = known or Bridge(name)
+    options = section.get("options", {})
+    draft.bridges[name] = replace(
+        bridge,
+        stp=options.get("stp", {}).get("enabled", bridge.stp),
+        rstp=options.get("rstp", bridge.rstp),
+        mcast=options.get("mcast-snooping-enable", bridge.mcast),
+        fail_mode=options.get("fail-mode", bridge.fail_mode),
+    )
+    draft.links.setdefault(name, Link(name, "tap", up=False))
+    if iface.ports is None:
+        return
+    for port in list(bridge.ports.values()):
+        if port.name not in iface.ports and port.kind not in ("patch", "other"):
+            _detach(draft, bridge.name, port)
+    draft.bridges[name] = replace(draft.bridges[name], local=bridge.local or name in iface.ports)
+    for wanted in section["port"]:
+        if wanted["name"] != name:
+            attach(draft, name, wanted)
+
+
+def _detach(draft: Draft, bridge: str, port: Port) -> None:
+    if draft.host().bond(port.name) is not None:
+        draft.stand_alone(port.name)
+        return
+    draft.drop_port(bridge, port.name)
+    if port.kind == "internal":
+        draft.links.pop(port.name, None)
+        draft.dhcp.discard(port.name)
+
+
+def attach(draft: Draft, bridge: str, wanted: Mapping[str, Any]) -> None:
+    name, vlan = wanted["name"], _vlan(wanted.get("vlan"))
+    own = wanted.get("link-aggregation")
+    present = draft.bridges[bridge].ports.get(name)
+    keep = present.vlan if present is not None and wanted.get("vlan") is None else vlan
+    if own is not None:
+        members = tuple(item["name"] for item in own.get("port", ()))
+        for member in members:
+            if present is None or member not in present.members:
+                draft.release(member)
+            enslave(draft, member)
+        draft.set_port(bridge, Port(name, "bond", members, vlan=keep, bond=own_bond(own)))
+        return
+    bond = draft.host().bond(name)
+    if bond is not None:
+        home, port = bond
+        if home.name == bridge:
+            draft.set_port(bridge, replace(port, vlan=keep))
+            return
+        draft.remove_bond(name)
+        moved = replace(port, name=name, vlan=vlan, kind="bond" if port.members else "internal")
+        draft.set_port(bridge, moved)
+        return
+    if present is not None and present.kind in ("system", "internal", "patch"):
+        draft.set_port(bridge, replace(present, vlan=keep))
+        if present.kind == "system":
+            enslave(draft, name)
+        return
+    if name in draft.links:
+        internal = draft.host().bridge_of(name)
+        kind = internal.ports[name].kind if internal is not None else "system"
+        link = draft.links[name]
+        draft.release(name)
+        if kind == "internal":
+            draft.links[name] = link
+        else:
+            enslave(draft, name)
+        draft.set_port(bridge, Port(name, kind, vlan=vlan))
+        return
+    # nmstate (inter_ifaces_controller.rs, handle_changed_ports): an unknown port becomes an OVS internal interface.
+    draft.set_port(bridge, Port(name, "internal", vlan=vlan))
+    draft.links[name] = Link(name, "tap", up=True)
+
+
+def _vlan(section: Mapping[str, Any] | None) -> PortVlan | None:
+    if not section:
+        return None
+    mode = section.get("mode") or ("access" if section.get("tag") is not None else "trunk")
+    trunks = tuple(sorted(trunk_tags(section.get("trunk-tags", ()))))
+    return PortVlan(mode, section.get("tag"), trunks, bool(section.get("enable-native")))
+
+
+def ovs_interface(draft: Draft, iface: Iface) -> None:
+    name = iface.name
+    wanted = iface.data.get("controller")
+    if name in draft.bridges and draft.bridges[name].role != BOND_ROLE:
+        draft.bridges[name] = replace(draft.bridges[name], local=True)
+        draft.set_link(name, up=True)
+        return
+    home = draft.host().bridge_of(name)
+    if home is None:
+        if not wanted or wanted not in draft.bridges:
+            # OVS internal interfaces cannot exist outside a bridge; nmstate finds none after the apply.
+            return
+        draft.set_port(wanted, Port(name, "internal"))
+        home = draft.bridges[wanted]
+    peer = (iface.data.get("patch") or {}).get("peer", "")
+    port = home.ports[name]
+    if peer:
+        draft.set_port(home.name, replace(port, kind="patch", peer=peer))
+        draft.links.pop(name, None)
+    elif port.kind == "internal":
+        draft.links.setdefault(name, Link(name, "tap", up=True))
+        draft.set_link(name, up=True)
