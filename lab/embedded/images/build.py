@@ -109,6 +109,7 @@ def _entries(tools: Tools, binaries: dict[str, Path]) -> Iterator[cpio.Entry]:
     yield cpio.folder("root", 0o700)
     yield cpio.folder("tmp", 0o1777)
     yield cpio.link("var/run", "/run")
+    yield cpio.file("etc/resolv.conf", b"")
     yield cpio.link("etc/mtab", "/proc/self/mounts")
     yield cpio.character_device("dev/console", 5, 1)
     yield cpio.character_device("dev/null", 1, 3, 0o666)

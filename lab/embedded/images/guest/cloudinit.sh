@@ -76,7 +76,7 @@ ci_hostname() { # name or fqdn, fqdn or nothing
 	ci_hostname=${1%%.*}
 	echo "$ci_hostname" > /proc/sys/kernel/hostname
 	echo "$ci_hostname" > /etc/hostname
-	printf '127.0.0.1 localhost\n127.0.1.1 %s %s\n::1 localhost\n' "$fqdn" "$ci_hostname" > /etc/hosts
+	printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "${fqdn:+$fqdn }$ci_hostname" > /etc/hosts
 }
 
 ci_bootcmd() { sh -c "$1" 2>&1 || ci_say "bootcmd failed (status $?): $1"; }
