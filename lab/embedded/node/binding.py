@@ -62,8 +62,11 @@ def masquerade_lines(nic: Nic) -> list[str]:
     ]
 
 
-def nft_rules(pod_if: str, ports: Sequence[Obj]) -> str:
-    """The pod's translation: all ports go to the guest, or only those that the interface names."""
+def nft_rules(pod_if: str, ports: Sequence[Obj], local: Sequence[str] = ()) -> str:
+    """The pod's translation: all ports go to the guest, or only those that the interface names.
+
+    ``local`` are the pod's own IPv4 addresses: what is dialled from inside the pod goes to the guest too.
+    """
     if ports:
         into = "\n".join(
             f"    {str(port.get('protocol') or 'TCP').lower()} dport {int(port['port'])} counter dnat to {GUEST}"
@@ -72,6 +75,12 @@ def nft_rules(pod_if: str, ports: Sequence[Obj]) -> str:
     else:
         into = f"    counter dnat to {GUEST}"
     return f"""table ip kubevirt {{
+  chain KUBEVIRT_PREINBOUND {{
+{into}
+  }}
+  chain KUBEVIRT_POSTINBOUND {{
+    ip saddr 127.0.0.1 counter snat to {GATEWAY}
+  }}
   chain prerouting {{
     type nat hook prerouting priority -100;
     iifname "{pod_if}" counter jump KUBEVIRT_PREINBOUND
@@ -81,11 +90,9 @@ def nft_rules(pod_if: str, ports: Sequence[Obj]) -> str:
     ip saddr {GUEST} counter masquerade
     oifname "k6t-{pod_if}" counter jump KUBEVIRT_POSTINBOUND
   }}
-  chain KUBEVIRT_PREINBOUND {{
-{into}
-  }}
-  chain KUBEVIRT_POSTINBOUND {{
-    ip saddr 127.0.0.1 counter snat to {GATEWAY}
+  chain output {{
+    type nat hook output priority -100;
+    ip daddr {{ {", ".join(["127.0.0.1", *local])} }} counter jump KUBEVIRT_PREINBOUND
   }}
 }}
 """
@@ -170,7 +177,8 @@ class Bindings:
         await ip(masquerade_lines(nic), netns=netns)
         await namespaces.call_in(netns, lambda: _write("/proc/sys/net/ipv4/ip_forward", "1"))
         ports = self.interfaces.get(nic.name, {}).get("ports") or []
-        await run(["nft", "-f", "-"], netns=netns, input=nft_rules(nic.pod_if, ports).encode())
+        own = [address for address in self.launcher.addresses(nic.pod_if) if ":" not in address]
+        await run(["nft", "-f", "-"], netns=netns, input=nft_rules(nic.pod_if, ports, own).encode())
         await self._serve(dhcp_argv(nic, self.folder / f"{nic.name}.leases", GUEST, 24, GATEWAY, _resolvers()))
 
     async def _serve(self, argv: Sequence[str]) -> None:

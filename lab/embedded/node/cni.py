@@ -33,7 +33,7 @@ ALLOW_BRIDGE = "kubevirt.io/allow-pod-bridge-network-live-migration"
 NODE_SUBNETS = "k8s.ovn.org/node-subnets"
 
 
-def annotations(obj: Obj) -> dict[str, str]:
+def notes(obj: Obj) -> dict[str, str]:
     """An object's annotations, never None."""
     return obj["metadata"].get("annotations") or {}
 
@@ -69,14 +69,14 @@ class Cni:
 
     async def delete(self, uid: str) -> None:
         """Unplug and remove; what is already gone is no error."""
-        ports = await self.ctx.ovs.table("Interface", ["name", "external_ids"], where=f"external_ids:sandbox={uid}")
+        ports = await self.ctx.ovs.table("Interface", ["name", "external_ids"], where=f'external_ids:sandbox="{uid}"')
         for port in ports:
             await self.ctx.ovs.vsctl("--if-exists", "del-port", INTEGRATION, port["name"])
         await namespaces.delete(netns_name(uid))
 
     async def _attach(self, pod: Obj, netns: str) -> list[Attachment]:
         meta = pod["metadata"]
-        wanted = nads.requests(annotations(pod).get(nads.NETWORKS, ""), meta["namespace"])
+        wanted = nads.requests(notes(pod).get(nads.NETWORKS, ""), meta["namespace"])
         checked = [(request, await self._network(request)) for request in wanted]
         found: list[Attachment] = []
         if self._has_default_network():
@@ -103,14 +103,14 @@ class Cni:
 
     def _has_default_network(self) -> bool:
         node = self.nodes.items.get(self.ctx.node.name)
-        return node is not None and NODE_SUBNETS in annotations(node)
+        return node is not None and NODE_SUBNETS in notes(node)
 
     async def _word(self, pod: Obj, key: str) -> Obj:
         """ovnkube's entry for one network of the pod."""
         pod_key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
         def entry(items: dict[str, Obj]) -> Any:
-            text = annotations(items[pod_key]).get(nads.POD_NETWORKS, "") if pod_key in items else ""
+            text = notes(items[pod_key]).get(nads.POD_NETWORKS, "") if pod_key in items else ""
             with contextlib.suppress(ValueError):
                 return (json.loads(text) if text else {}).get(key)
             return None
@@ -141,7 +141,7 @@ class Cni:
         )
         await self._plug(pod, netns, attachment, iface_id(meta["namespace"], meta["name"]), 0, "default", "default")
         # A VM that keeps its address over migrations gets it by OVN's own DHCP: the pod itself must not hold it.
-        if ALLOW_BRIDGE not in annotations(pod):
+        if ALLOW_BRIDGE not in notes(pod):
             lines = [f"addr add {cidr} dev eth0" for cidr in attachment.addresses]
             lines += [f"route add {route['dest']} via {route['nextHop']}" for route in word.get("routes") or []]
             lines += [f"route replace default via {gateway}" for gateway in gateways[:1]]

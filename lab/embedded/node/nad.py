@@ -69,9 +69,8 @@ def _json_list(text: str) -> list[Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise CniError(
-            f"parsePodNetworkAnnotation: failed to parse pod Network Attachment Selection Annotation JSON format: {error}"
-        ) from error  # noqa: E501
+        what = "failed to parse pod Network Attachment Selection Annotation JSON format"
+        raise CniError(f"parsePodNetworkAnnotation: {what}: {error}") from error
     if not isinstance(found, list):
         raise CniError("parsePodNetworkAnnotation: wanted a JSON list of networks")
     return found

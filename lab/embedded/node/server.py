@@ -1,0 +1,60 @@
+"""The agent's HTTP server on the machine network: the API server's only way to a node.
+
+Every request needs the lab's bearer token; what the routes do is the components' own business.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from lab.embedded.node.context import Served
+from lab.embedded.node.virtroutes import refusal
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build(components: Sequence[Served], token: str) -> web.Application:
+    """An application of all components' routes, and `/healthz`."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            return refusal(401, "Unauthorized", "Unauthorized")
+        try:
+            return await handler(request)
+        except web.HTTPException as known:
+            return refusal(known.status, known.reason.replace(" ", ""), known.text or known.reason)
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            return refusal(500, "InternalError", f"{type(error).__name__}: {error}")
+
+    async def healthy(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    app = web.Application(middlewares=[guarded])
+    app.router.add_get("/healthz", healthy)
+    for component in components:
+        app.router.add_routes(component.routes())
+    return app
+
+
+class AgentServer:
+    """Serves an application on one address until cancelled."""
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self.host, self.port = host, port
+
+    async def start(self) -> None:
+        """Listen. Raises OSError (the address is not there yet, or the port is taken)."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
