@@ -11,9 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import ToolError
-from lab.embedded.host import elf
-from lab.embedded.host.packages import Apt, Package, run, unpack
+from lab.embedded.host.needs import GROUPS, Need, misfit, number, version_text
+from lab.embedded.host.packages import Apt, Package, unpack
 
 Progress = Callable[[str], None]
 
@@ -32,48 +30,6 @@ _ROOT_FOLDERS = ("usr/lib/openvswitch-switch", "usr/sbin", "usr/bin", "sbin", "b
 _LISTS_KEEP = 12 * 3600.0
 
 
-@dataclass(frozen=True)
-class Need:
-    """A program, the package that has it, and what makes one already present good enough."""
-
-    program: str
-    package: str
-    oldest: tuple[int, ...] = ()
-    says: str = ""
-    static: bool = False
-    version_flag: str = "--version"
-
-
-CORE = (
-    Need("ovs-vswitchd", "openvswitch-switch", (2, 17)),
-    Need("ovsdb-server", "openvswitch-switch", (2, 17)),
-    Need("ovsdb-tool", "openvswitch-switch"),
-    Need("ovs-vsctl", "openvswitch-switch"),
-    Need("ovs-appctl", "openvswitch-switch"),
-    Need("ovs-ofctl", "openvswitch-switch"),
-    Need("ovn-northd", "ovn-central", (22, 3)),
-    Need("ovn-nbctl", "ovn-central"),
-    Need("ovn-sbctl", "ovn-central"),
-    Need("ovn-controller", "ovn-host", (22, 3)),
-    Need("qemu-system-x86_64", "qemu-system-x86", (6, 0)),
-    Need("busybox", "busybox-static", (1, 30), static=True, version_flag=""),
-    Need("dropbear", "dropbear-bin", (2020,), version_flag="-V"),
-    Need("qemu-ga", "qemu-guest-agent"),
-    Need("dnsmasq", "dnsmasq-base"),
-    Need("tcpdump", "tcpdump"),
-    Need("nft", "nftables"),
-    Need("ethtool", "ethtool"),
-    Need("ping", "iputils-ping", says="iputils", version_flag="-V"),
-    # Another program of that name exists (Habets'), whose options differ.
-    Need("arping", "iputils-arping", says="iputils", version_flag="-V"),
-    Need("ip", "iproute2"),
-    Need("unshare", "util-linux"),
-    Need("nsenter", "util-linux"),
-)
-GROUPS: Mapping[str, Sequence[Need]] = {
-    "core": CORE,
-    "networkmanager": (Need("NetworkManager", "network-manager"), Need("dbus-daemon", "dbus-daemon")),
-}
 _KERNELS = {
     "ubuntu": ("linux-image-kvm", "linux-image-virtual"),
     "debian": ("linux-image-cloud-amd64", "linux-image-amd64"),
@@ -184,39 +140,6 @@ def _can_fetch(missing: Sequence[Need], misfits: Sequence[str], offline: bool, c
         )
 
 
-def misfit(need: Need, program: Path, env: Mapping[str, str] | None = None) -> str:
-    """Why a program found on the host will not do; empty when it will."""
-    if need.static:
-        try:
-            if not elf.read(program).static:
-                return f"{program} is not statically linked"
-        except (elf.NotElf, OSError) as error:
-            return str(error)
-    if not (need.oldest or need.says):
-        return ""
-    said = _version_text(need, program, env)
-    if need.says and need.says not in said:
-        return f"{program} is not {need.says}'s"
-    if need.oldest and (_number(said) or (0,)) < need.oldest:
-        oldest = ".".join(map(str, need.oldest))
-        return f"{program} is {'.'.join(map(str, _number(said))) or 'of unknown version'}, older than {oldest}"
-    return ""
-
-
-def _version_text(need: Need, program: Path, env: Mapping[str, str] | None = None) -> str:
-    try:
-        argv = [str(program), *([need.version_flag] if need.version_flag else [])]
-        done = run(argv, timeout=20, env=env)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout + done.stderr).split("\n\n")[0]
-
-
-def _number(text: str) -> tuple[int, ...]:
-    match = re.search(r"(?<![\d.])(\d+(?:\.\d+)+)", text)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
 def _fetch(cache: Path, packages: Sequence[str], progress: Progress) -> Path:
     apt = Apt(cache / "apt")
     fresh = apt.lists_age() < _LISTS_KEEP
@@ -277,8 +200,8 @@ def _assemble(root: Path, needs: Mapping[str, Need], present: Mapping[str, Path]
     for name in ("ovs-vswitchd", "ovn-controller", "qemu-system-x86_64", "busybox", "dropbear"):
         if name in needs:
             program = present.get(name) or Path(str(shutil.which(name, path=env["PATH"])))
-            text = _version_text(needs[name], program, env)
-            versions[name] = ".".join(map(str, _number(text))) or "unknown"
+            text = version_text(needs[name], program, env)
+            versions[name] = ".".join(map(str, number(text))) or "unknown"
     return Tools(env, root, versions, kernels[-1], modules)
 
 
@@ -377,11 +300,22 @@ def _still_true(stamp: Path, needs: Sequence[Need]) -> Tools | None:
 
 
 def _sweep(cache: Path, keep: Path) -> None:
-    """Remove what killed runs left, and roots that no stamp names any more. Called under the lock."""
+    """Remove what killed runs left, and roots that no stamp names and no process runs from. Called under the lock."""
     named = {keep.name}
     for stamp in cache.glob("tools-*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             named.add(json.loads(stamp.read_text())["root"])
-    for path in (*cache.glob(".new-*"), *cache.glob("root-*")):
-        if path.name not in named:
-            shutil.rmtree(path, ignore_errors=True)
+    old = [path for path in cache.glob("root-*") if path.name not in named]
+    if old:
+        running = _running()
+        old = [path for path in old if not any(program.startswith(f"{path}/") for program in running)]
+    for path in (*cache.glob(".new-*"), *old):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _running() -> set[str]:
+    programs: set[str] = set()
+    for link in Path("/proc").glob("[0-9]*/exe"):
+        with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+            programs.add(str(link.readlink()))
+    return programs

@@ -1,0 +1,239 @@
+"""Finding tools with a scripted package client on PATH: what is fetched, what is kept, what is said when it fails."""
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab.embedded.errors import ToolError
+from lab.embedded.host import elf, packages, tools
+from lab.embedded.host.needs import Need, misfit
+from lab.embedded.host.packages import Package, kernel_names, planned
+
+APT_GET = r"""#!/bin/sh
+echo "apt-get $*" >> "$FAKE/log"
+for word; do case $word in -oDir::State::lists=*) lists=${word#*=} ;; esac; done
+case " $* " in
+*" update "*) [ -e "$FAKE/no-network" ] && { echo "E: Could not resolve host" >&2; exit 100; }
+  : > "$lists/x_Packages" ;;
+*" install "*) [ -e "$FAKE/unresolvable" ] && { echo "E: Unable to locate package frob" >&2; exit 100; }
+  echo "Inst frob (1.2-3 Debian:12 [amd64])"; echo "Conf frob (1.2-3 Debian:12 [amd64])" ;;
+*" download "*) [ -e "$FAKE/no-download" ] && { echo "E: 404 Not Found" >&2; exit 100; }
+  for word; do case $word in -*|*/*) ;; *=*) : > "${word%=*}.deb" ;; esac; done ;;
+esac
+"""
+APT_CACHE = r"""#!/bin/sh
+for last; do :; done
+case $last in
+linux-image-cloud-amd64) echo "Version: 6"; echo "Depends: linux-image-6.1.0-9-cloud-amd64 (= 6)" ;;
+*) echo "Version: 6.1" ;;
+esac
+"""
+DPKG_DEB = r"""#!/bin/sh
+[ -e "$FAKE/damaged" ] && { echo "dpkg-deb: error: not a Debian format archive" >&2; exit 2; }
+case $2 in
+*frob.deb) mkdir -p "$3/usr/bin"; printf '#!/bin/sh\necho frob 2.0\n' > "$3/usr/bin/frob"
+  chmod 755 "$3/usr/bin/frob" ;;
+*linux-image*) mkdir -p "$3/boot" "$3/lib/modules/6.1.0-9-cloud-amd64"; : > "$3/boot/vmlinuz-6.1.0-9-cloud-amd64" ;;
+esac
+"""
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+class Host:
+    """A host whose PATH is one folder with a scripted package client."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.bin, self.cache = folder, folder / "bin", folder / "cache"
+        for name, text in {"apt-get": APT_GET, "apt-cache": APT_CACHE, "dpkg-deb": DPKG_DEB}.items():
+            program(self.bin / name, text)
+        monkeypatch.setenv("FAKE", str(folder))
+        monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
+        monkeypatch.setattr(tools, "_SYSTEM_FOLDERS", ())
+        monkeypatch.setattr(tools, "GROUPS", {"core": (Need("frob", "frob", (1, 5)),)})
+        monkeypatch.setattr(tools, "_os_release", lambda: {"ID": "debian", "PRETTY_NAME": "Debian 12"})
+
+    def find(self, *, offline: bool = False) -> tools.Tools:
+        return tools.find_tools(self.cache, progress=lambda _: None, offline=offline)
+
+    def log(self) -> list[str]:
+        log = self.folder / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self.cache.glob(".new-*")]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return Host(tmp_path, monkeypatch)
+
+
+def test_what_is_missing_is_unpacked_and_on_path(host: Host) -> None:
+    found = host.find()
+    assert found.root is not None
+    assert found.path("frob") == found.root / "usr/bin/frob"
+    assert found.kernel == found.root / "boot/vmlinuz-6.1.0-9-cloud-amd64"
+    assert found.modules == found.root / "lib/modules/6.1.0-9-cloud-amd64"
+    assert found.env["VIRTLAB_TOOLS_ROOT"] == str(found.root)
+    assert host.leftovers() == []
+
+
+def test_the_second_run_starts_nothing(host: Host) -> None:
+    first = host.find()
+    before = host.log()
+    assert host.find(offline=True) == first
+    assert host.log() == before
+
+
+def test_a_fitting_program_of_the_host_is_used(host: Host) -> None:
+    program(host.bin / "frob", "#!/bin/sh\necho frob 1.10\n")
+    found = host.find()
+    assert found.path("frob") == host.bin / "frob"
+    assert not any(" install " in line for line in host.log())
+
+
+def test_too_old_a_program_of_the_host_is_passed_over(host: Host) -> None:
+    program(host.bin / "frob", "#!/bin/sh\necho frob 1.4.9\n")
+    found = host.find()
+    assert found.root is not None
+    assert found.path("frob") == found.root / "usr/bin/frob"
+
+
+@pytest.mark.parametrize("damage", ["usr/bin/frob", "boot/vmlinuz-6.1.0-9-cloud-amd64"])
+def test_a_cache_with_a_file_gone_heals(host: Host, damage: str) -> None:
+    root = host.find().root
+    assert root is not None
+    (root / damage).unlink()
+    again = host.find()
+    assert again.root == root
+    assert (root / damage).exists()
+
+
+def test_a_program_that_came_to_the_host_since_makes_it_look_again(host: Host) -> None:
+    host.find()
+    program(host.bin / "frob", "#!/bin/sh\necho frob 3.0\n")
+    assert host.find().path("frob") == host.bin / "frob"
+
+
+def test_a_damaged_stamp_is_made_anew(host: Host) -> None:
+    host.find()
+    (host.cache / "tools-core.json").write_text('{"format": ')
+    host.find()
+
+
+@pytest.mark.parametrize("trouble", ["no-download", "damaged"])
+def test_a_failed_fetch_leaves_nothing_and_the_next_one_works(host: Host, trouble: str) -> None:
+    (host.folder / trouble).touch()
+    with pytest.raises(ToolError, match=r"404 Not Found|not a Debian format archive"):
+        host.find()
+    assert host.leftovers() == []
+    assert list(host.cache.glob("root-*")) == []
+    (host.folder / trouble).unlink()
+    host.find()
+
+
+def test_what_a_killed_run_left_is_swept(host: Host) -> None:
+    (host.cache / ".new-killed/root").mkdir(parents=True)
+    (host.cache / "root-000000000000").mkdir()
+    root = host.find().root
+    assert host.leftovers() == []
+    assert list(host.cache.glob("root-*")) == [root]
+
+
+def test_a_root_that_a_running_lab_uses_is_kept(host: Host) -> None:
+    used = host.cache / "root-111111111111"
+    used.mkdir(parents=True)
+    shutil.copy("/bin/sleep", used / "sleep")
+    with subprocess.Popen([used / "sleep", "60"]) as running:
+        host.find()
+        running.kill()
+    assert used.exists()
+
+
+def test_two_at_once_fetch_once(host: Host) -> None:
+    found: list[tools.Tools] = []
+    threads = [threading.Thread(target=lambda: found.append(host.find())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert sum(" download " in line for line in host.log()) == 1
+
+
+def test_offline_says_what_was_wanted_where_it_looked_and_what_to_try(host: Host) -> None:
+    with pytest.raises(ToolError) as caught:
+        host.find(offline=True)
+    assert "frob is not on PATH" in str(caught.value)
+    assert str(host.cache) in str(caught.value)
+    assert "run once with the network" in str(caught.value)
+    assert host.log() == []
+
+
+def test_no_network_is_said(host: Host) -> None:
+    (host.folder / "no-network").touch()
+    with pytest.raises(ToolError, match=r"Could not resolve host[\s\S]*proxy"):
+        host.find()
+
+
+def test_another_distribution_is_told_the_programs(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(host.folder / "empty"))
+    monkeypatch.setattr(tools, "_os_release", lambda: {"PRETTY_NAME": "Fedora 42"})
+    with pytest.raises(ToolError, match=r"programs missing: frob; and a Debian kernel[\s\S]*Fedora 42"):
+        host.find()
+
+
+def test_an_unknown_package_is_said_with_the_clients_reason(host: Host) -> None:
+    (host.folder / "unresolvable").touch()
+    with pytest.raises(ToolError, match=r"Unable to locate package frob[\s\S]*universe"):
+        host.find()
+
+
+def test_installed_but_unusable_packages_are_fetched_all_the_same(host: Host) -> None:
+    apt = packages.Apt(host.cache / "apt")
+    assert apt.resolve(["frob", "gone"]) == [Package("frob", "1.2-3"), Package("gone", "6.1")]
+
+
+def test_the_c_library_is_never_taken_along() -> None:
+    text = "Inst libc6 [2.36-9+deb12u9] (2.36-9+deb12u13 Debian:12 [amd64]) []\n"
+    text += "Inst libfoo:amd64 (1:2~b Debian:12 [amd64])\n"
+    assert planned(text) == [Package("libfoo", "1:2~b")]
+
+
+def test_a_newer_c_library_than_the_hosts_is_an_error() -> None:
+    with pytest.raises(ToolError, match=r"libc6 2\.36-9[\s\S]*2\.41-1[\s\S]*newer release"):
+        planned("Inst libc6 [2.36-9] (2.41-1 Debian:13 [amd64])\n")
+
+
+def test_kernels_behind_meta_packages() -> None:
+    text = "Package: linux-image-virtual\n"
+    text += "Depends: linux-image-6.8.0-31-generic, linux-modules-6.8.0-31-generic, thermald\n"
+    assert kernel_names(text) == ["linux-image-6.8.0-31-generic", "linux-modules-6.8.0-31-generic"]
+
+
+def test_a_dynamic_busybox_will_not_do_in_the_guest() -> None:
+    dynamic = Path("/bin/sh").resolve()
+    assert not elf.read(dynamic).static
+    assert misfit(Need("busybox", "busybox-static", static=True), dynamic) == f"{dynamic} is not statically linked"
+
+
+def test_libraries_are_found_with_what_they_need_themselves() -> None:
+    found = elf.libraries([Path("/bin/ls").resolve()], tools.host_library_folders())
+    assert any(name.startswith("libc.so") for name in found)
+    assert any(name.startswith("/") for name in found)
+    with pytest.raises(FileNotFoundError, match="needs the library"):
+        elf.libraries([Path("/bin/ls").resolve()], [])
+
+
+def test_a_text_file_is_no_elf(tmp_path: Path) -> None:
+    with pytest.raises(elf.NotElf):
+        elf.read(program(tmp_path / "x", "#!/bin/sh\n"))
