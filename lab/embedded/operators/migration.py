@@ -45,6 +45,7 @@ UNSCHEDULABLE_SECONDS = 300
 PENDING_SECONDS = 900
 LIMIT_RETRY_SECONDS = 5.0
 LINGER_SECONDS = 15.0
+ABORTED = "Live migration has been aborted"
 
 
 class MigrationController(Controller):
@@ -181,7 +182,10 @@ class MigrationController(Controller):
             if pod is not None and not deleting(pod):
                 await self._delete_pod(migration, pod)
             return None
-        if not state.get("completed") and not state.get("abortRequested"):
+        if not state.get("completed") and not state.get("startTimestamp"):
+            # The source has not begun, so nobody but this controller can end it; a start in between is a conflict.
+            await self._fail(vmi, ABORTED, abortRequested=True, abortStatus="Succeeded")
+        elif not state.get("completed") and not state.get("abortRequested"):
             await self._mark(vmi, {"abortRequested": True})
             self.recorder.normal(migration, "SuccessfulAbortMigration", f"Migration canceled for VMI {name_of(vmi)}")
         return await self._check_target(migration, vmi, pod)
@@ -296,9 +300,9 @@ class MigrationController(Controller):
         vmi.clear()
         vmi.update(written)
 
-    async def _fail(self, vmi: Obj, reason: str) -> None:
+    async def _fail(self, vmi: Obj, reason: str, **more: object) -> None:
         state, stamp = vmi["status"]["migrationState"], now()
-        change = {"startTimestamp": state.get("startTimestamp") or stamp, "endTimestamp": stamp}
+        change = {"startTimestamp": state.get("startTimestamp") or stamp, "endTimestamp": stamp, **more}
         await self._mark(vmi, {**change, "failed": True, "completed": True, "failureReason": reason})
 
     async def _delete_pod(self, migration: Obj, pod: Obj) -> None:

@@ -1,0 +1,270 @@
+"""The admission webhooks, each as a function from an AdmissionReview's request to an answer.
+
+What is right and wrong is decided by the pure rooms beside this one; here they are given what they need from the API:
+the VMI of a migration or a pod, the MACs in use, the KubeVirt CR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from lab.embedded.kube import Informers, Kube, KubeError
+from lab.embedded.model.kinds import NAMESPACE, POD, VM, VMI, VMIM
+from lab.embedded.operators import names
+from lab.embedded.operators.admission import eviction, macpool, nncp, vm, vmi, vmim
+from lab.embedded.operators.admission.causes import refuse
+from lab.embedded.operators.objects import (
+    Obj,
+    controller_of,
+    dig,
+    in_namespace,
+    labels_of,
+    name_of,
+    namespace_of,
+)
+
+
+@dataclass
+class Answer:
+    """An allowed request: the object as it shall be (None: unchanged), and warnings for the user."""
+
+    obj: Obj | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+Handler = Callable[[Obj], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One webhook: its upstream name, what it is asked about, and the function that answers."""
+
+    name: str
+    mutating: bool
+    group: str
+    versions: tuple[str, ...]
+    resource: str
+    operations: tuple[str, ...]
+    handler: Handler
+    ignore_failure: bool = False
+
+    @property
+    def path(self) -> str:
+        return "/" + self.name.replace(".", "-")
+
+
+class Admission:
+    """All webhooks of the lab. Handlers raise Denied to refuse."""
+
+    def __init__(
+        self, kube: Kube, informers: Informers, kubevirt: Callable[[], Obj | None], *, mac_pool: bool = True
+    ) -> None:
+        self.kube, self.kubevirt = kube, kubevirt
+        self.vms, self.vmis = informers.get(VM), informers.get(VMI)
+        self.migrations, self.pods = informers.get(VMIM), informers.get(POD)
+        self.namespaces = informers.get(NAMESPACE)
+        self._given: set[str] = set()
+        self._mac_pool = mac_pool
+
+    def hooks(self) -> list[Hook]:
+        kv, nm = ("v1", "v1alpha3"), ("v1", "v1beta1", "v1alpha1")
+        both, create, update = ("CREATE", "UPDATE"), ("CREATE",), ("UPDATE",)
+        group, nmstate = "kubevirt.io", "nmstate.io"
+        vms, vmis, migrations = VM.plural, VMI.plural, VMIM.plural
+        policies = "nodenetworkconfigurationpolicies"
+        found = [
+            Hook("virtualmachines-mutator.kubevirt.io", True, group, kv, vms, both, self.mutate_vm),
+            Hook("virtualmachineinstances-mutator.kubevirt.io", True, group, kv, vmis, both, self.mutate_vmi),
+            Hook("migrations-mutator.kubevirt.io", True, group, kv, migrations, create, self.mutate_vmim),
+            Hook("virtualmachine-validator.kubevirt.io", False, group, kv, vms, both, self.check_vm),
+            Hook(
+                "virtualmachineinstances-create-validator.kubevirt.io", False, group, kv, vmis, create, self.check_vmi
+            ),
+            Hook(
+                "virtualmachineinstances-update-validator.kubevirt.io",
+                False,
+                group,
+                kv,
+                vmis,
+                update,
+                self.check_vmi_update,
+            ),
+            Hook("migration-create-validator.kubevirt.io", False, group, kv, migrations, create, self.check_vmim),
+            Hook(
+                "migration-update-validator.kubevirt.io", False, group, kv, migrations, update, self.check_vmim_update
+            ),
+            Hook(
+                "virt-launcher-eviction-interceptor.kubevirt.io",
+                False,
+                "",
+                ("v1",),
+                "pods/eviction",
+                create,
+                self.check_eviction,
+                ignore_failure=True,
+            ),
+            Hook(
+                "nodenetworkconfigurationpolicies-mutate.nmstate.io",
+                True,
+                nmstate,
+                nm,
+                policies,
+                both,
+                self.mutate_nncp,
+                ignore_failure=True,
+            ),
+            Hook(
+                "nodenetworkconfigurationpolicies-create-validate.nmstate.io",
+                False,
+                nmstate,
+                nm,
+                policies,
+                create,
+                self.check_nncp,
+            ),
+            Hook(
+                "nodenetworkconfigurationpolicies-update-validate.nmstate.io",
+                False,
+                nmstate,
+                nm,
+                policies,
+                update,
+                self.check_nncp_update,
+            ),
+        ]
+        if self._mac_pool:
+            pool = Hook("mutatevirtualmachines.kubemacpool.io", True, group, kv, vms, both, self.assign_macs)
+            found.insert(1, pool)
+        return found
+
+    # -- VirtualMachine
+
+    async def mutate_vm(self, request: Obj) -> Answer:
+        obj: Obj = request["object"]
+        if not obj["metadata"].get("deletionTimestamp"):
+            vm.default(obj)
+        return Answer(obj)
+
+    async def assign_macs(self, request: Obj) -> Answer:
+        obj: Obj = request["object"]
+        obj["metadata"].setdefault("namespace", request.get("namespace") or "")
+        if obj["metadata"].get("deletionTimestamp"):
+            return Answer()
+        if macpool.ignored(obj, self.namespaces.items.get(namespace_of(obj))):
+            return Answer()
+        mine = f"{namespace_of(obj)}/{obj['metadata'].get('name', '')}"
+        templates = [dig(entry, "spec", "template", "spec") for entry in self.vms.items.values()]
+        taken = macpool.addresses(filter(None, templates)) | macpool.addresses(
+            entry["spec"] for key, entry in self.vmis.items.items() if key != mine
+        )
+        known = set(taken)
+        taken |= self._given - macpool.addresses([dig(request, "oldObject", "spec", "template", "spec", default={})])
+        macpool.assign(obj, request.get("oldObject"), taken)
+        if not request.get("dryRun"):
+            # What was just given is not in the informer yet; kept until it is, and then known from there.
+            self._given = (self._given | macpool.addresses([dig(obj, "spec", "template", "spec", default={})])) - known
+        return Answer(obj)
+
+    async def check_vm(self, request: Obj) -> Answer:
+        obj: Obj = request["object"]
+        if obj["metadata"].get("deletionTimestamp"):
+            return Answer()
+        refuse(vm.causes(obj, kubevirt_user=_is_kubevirt(request), pod_bridge_allowed=self._pod_bridge_allowed()))
+        return Answer(warnings=vm.warnings(obj))
+
+    # -- VirtualMachineInstance
+
+    async def mutate_vmi(self, request: Obj) -> Answer:
+        obj: Obj = request["object"]
+        if request.get("operation") == "CREATE":
+            configuration = dig(self.kubevirt(), "spec", "configuration", default={})
+            binding = dig(configuration, "network", "defaultNetworkInterface", default="masquerade")
+            vmi.default(
+                obj, eviction_strategy=configuration.get("evictionStrategy") or "", network_binding=str(binding)
+            )
+        elif not _is_kubevirt(request):
+            vmi.keep_status(obj, request.get("oldObject") or {})
+        return Answer(obj)
+
+    async def check_vmi(self, request: Obj) -> Answer:
+        kubevirt_user, bridge = _is_kubevirt(request), self._pod_bridge_allowed()
+        refuse(vmi.create_causes(request["object"], kubevirt_user=kubevirt_user, pod_bridge_allowed=bridge))
+        return Answer()
+
+    async def check_vmi_update(self, request: Obj) -> Answer:
+        refuse(vmi.update_causes(request["object"], request["oldObject"], kubevirt_user=_is_kubevirt(request)))
+        return Answer()
+
+    # -- VirtualMachineInstanceMigration
+
+    async def mutate_vmim(self, request: Obj) -> Answer:
+        vmim.default(request["object"])
+        return Answer(request["object"])
+
+    async def check_vmim(self, request: Obj) -> Answer:
+        obj: Obj = request["object"]
+        namespace = str(request.get("namespace") or namespace_of(obj))
+        obj["metadata"]["namespace"] = namespace
+        name = dig(obj, "spec", "vmiName", default="")
+        target = await self._vmi(namespace, name) if name else None
+        vmim.check_create(obj, target, in_namespace(self.migrations.items, namespace))
+        return Answer()
+
+    async def check_vmim_update(self, request: Obj) -> Answer:
+        vmim.check_update(request["object"], request["oldObject"])
+        return Answer()
+
+    # -- pods/eviction
+
+    async def check_eviction(self, request: Obj) -> Answer:
+        namespace = str(request.get("namespace") or "")
+        pod = self.pods.items.get(f"{namespace}/{request.get('name', '')}")
+        if pod is None or labels_of(pod).get(names.APP) != names.LAUNCHER:
+            return Answer()
+        owner = controller_of(pod)
+        target = await self._vmi(namespace, str(owner["name"])) if owner is not None else None
+        if target is None:
+            return Answer()
+        strategy = dig(self.kubevirt(), "spec", "configuration", "evictionStrategy", default="")
+        verdict = eviction.judge(target, pod, strategy)
+        dry = request.get("dryRun") or dig(request, "object", "deleteOptions", "dryRun")
+        if verdict.mark and not dry:
+            change = {"status": {"evacuationNodeName": target["status"]["nodeName"]}}
+            await self.kube.patch(VMI, name_of(target), namespace, change)
+        if verdict.refusal is not None:
+            raise verdict.refusal
+        return Answer()
+
+    # -- NodeNetworkConfigurationPolicy
+
+    async def mutate_nncp(self, request: Obj) -> Answer:
+        nncp.default(request["object"], request.get("oldObject"))
+        return Answer(request["object"])
+
+    async def check_nncp(self, request: Obj) -> Answer:
+        nncp.check_create(request["object"])
+        return Answer()
+
+    async def check_nncp_update(self, request: Obj) -> Answer:
+        if not request["object"]["metadata"].get("deletionTimestamp"):
+            nncp.check_update(request["object"], request["oldObject"])
+        return Answer()
+
+    # -- parts
+
+    async def _vmi(self, namespace: str, name: str) -> Obj | None:
+        try:
+            return await self.kube.get(VMI, name, namespace)
+        except KubeError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def _pod_bridge_allowed(self) -> bool:
+        permitted = dig(self.kubevirt(), "spec", "configuration", "network", "permitBridgeInterfaceOnPodNetwork")
+        return permitted is not False
+
+
+def _is_kubevirt(request: Obj) -> bool:
+    return names.is_kubevirt_user(str(dig(request, "userInfo", "username", default="")))
