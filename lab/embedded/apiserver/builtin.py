@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lab.embedded.apiserver import eventsv1
 from lab.embedded.apiserver.columns import COLUMNS
 from lab.embedded.apiserver.resources import ALL_VERBS, Resource, Subresource
 from lab.embedded.apiserver.schema import INT_OR_STRING, PRESERVE, Schema
@@ -126,10 +127,8 @@ _POD_SUBRESOURCES = (
     Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
     Subresource("status", "Pod", _STATUS),
 )
-_SCALE = Subresource("scale", "Scale", _STATUS, "autoscaling", "v1")
 
-# plural, kind, short names, flags: n namespaced, s status, g generation, r review (create only), c in category "all",
-# l has scale
+# plural, kind, short names, flags: n namespaced, s status, g generation, r review (create only), c in category "all"
 _KINDS: dict[tuple[str, str], str] = {
     ("", "v1"): """
         bindings Binding - nr
@@ -149,9 +148,9 @@ _KINDS: dict[tuple[str, str], str] = {
     ("apps", "v1"): """
         controllerrevisions ControllerRevision - n
         daemonsets DaemonSet ds nsgc
-        deployments Deployment deploy nsgcl
-        replicasets ReplicaSet rs nsgcl
-        statefulsets StatefulSet sts nsgcl""",
+        deployments Deployment deploy nsgc
+        replicasets ReplicaSet rs nsgc
+        statefulsets StatefulSet sts nsgc""",
     ("batch", "v1"): """
         cronjobs CronJob cj nsgc
         jobs Job - nsgc""",
@@ -201,10 +200,13 @@ def _resource(group: str, version: str, plural: str, kind: str, short: str, flag
         subresources: tuple[Subresource, ...] = _POD_SUBRESOURCES
     else:
         subresources = (Subresource("status", kind, _STATUS),) if "s" in flags else ()
-        subresources += (_SCALE,) if "l" in flags else ()
     if plural == "namespaces":
         subresources = (Subresource("finalize", kind, ("update",)), *subresources)
+    sibling = group == "events.k8s.io"
     return Resource(
+        shared=("", "events") if sibling else None,
+        outward=eventsv1.outward if sibling else None,
+        inward=eventsv1.inward if sibling else None,
         group=group,
         version=version,
         plural=plural,

@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 Fields = dict[Path, Any]  # leaf value, or PRESENT for list items and map keys that only exist
 PRESENT = object()
 NOT_OWNED = frozenset(
-    [
+    (
         "name",
         "namespace",
         "uid",
@@ -26,7 +26,7 @@ NOT_OWNED = frozenset(
         "managedFields",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-    ]
+    )
 )
 
 

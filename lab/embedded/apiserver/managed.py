@@ -115,14 +115,14 @@ def apply(live: Obj | None, applied: Obj, schema: Schema, me: Manager, *, force:
     me.paths = set(wanted)
     me.time = now()
     if live is None:
-        result = clone(applied)
+        result: Obj = clone(applied)
         write(result, [me])
         return result
     managers = read(live)
     previous = next((manager for manager in managers if manager.same(me)), None)
     others = [manager for manager in managers if manager is not previous]
-    merged = fields.merge_object(live, {k: v for k, v in applied.items() if k not in ("apiVersion", "kind")}, schema)
-    merged = clone(merged)
+    applied_body = {k: v for k, v in applied.items() if k not in ("apiVersion", "kind")}
+    merged: Obj = clone(fields.merge_object(live, applied_body, schema))
     current = fields.fields_of(live, schema)
     differs = {p for p, v in wanted.items() if v is not fields.PRESENT and (p not in current or current[p] != v)}
     _check_conflicts(others, differs, force)

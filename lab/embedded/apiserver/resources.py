@@ -69,6 +69,9 @@ class Resource:
     warning: str = ""
     selectable: set[str] = field(default_factory=set)
     definition: str = ""  # model name of a built-in kind, for OpenAPI
+    shared: Collection | None = None  # kept in the collection of another group (events.k8s.io)
+    outward: Callable[[Obj], Obj] | None = None  # stored form to this version's, and back
+    inward: Callable[[Obj], Obj] | None = None
 
     def __post_init__(self) -> None:
         self.singular = self.singular or self.kind.lower()
@@ -77,7 +80,7 @@ class Resource:
 
     @property
     def collection(self) -> Collection:
-        return (self.group, self.plural)
+        return self.shared or (self.group, self.plural)
 
     @property
     def api_version(self) -> str:
@@ -86,6 +89,12 @@ class Resource:
     @property
     def storage_api_version(self) -> str:
         return f"{self.group}/{self.storage_version}" if self.group else self.storage_version
+
+    def present(self, obj: Obj) -> Obj:
+        """A stored object as this version shows it; shares everything that is the same."""
+        if self.outward is not None:
+            return self.outward(obj)
+        return obj if obj.get("apiVersion") == self.api_version else {**obj, "apiVersion": self.api_version}
 
     @property
     def qualified(self) -> str:
@@ -106,7 +115,9 @@ class Registry:
     def add(self, resource: Resource) -> None:
         """Add or replace."""
         self._groups.setdefault(resource.group, {}).setdefault(resource.version, {})[resource.plural] = resource
-        if resource.version == resource.storage_version or resource.collection not in self._collections:
+        if resource.shared is None and (
+            resource.version == resource.storage_version or resource.collection not in self._collections
+        ):
             self._collections[resource.collection] = resource
         self.generation += 1
 

@@ -11,52 +11,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-ROOTS = [
-    "Namespace",
-    "Node",
-    "Pod",
-    "PodTemplateSpec",
-    "Secret",
-    "ConfigMap",
-    "Service",
-    "ServiceAccount",
-    "Endpoints",
-    "PersistentVolumeClaim",
-    "PersistentVolume",
-    "ResourceQuota",
-    "LimitRange",
-    "Deployment",
-    "DaemonSet",
-    "ReplicaSet",
-    "StatefulSet",
-    "ControllerRevision",
-    "Lease",
-    "Job",
-    "CronJob",
-    "SelfSubjectAccessReview",
-    "SelfSubjectRulesReview",
-    "SubjectAccessReview",
-    "LocalSubjectAccessReview",
-    "SelfSubjectReview",
-    "TokenReview",
-    "Role",
-    "RoleBinding",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-    "APIService",
-    "PriorityClass",
-    "PodDisruptionBudget",
-    "StorageClass",
-    "Binding",
-    "Eviction",
-    "NetworkPolicy",
-    "DeleteOptions",
-]
+_ROOTS = """
+Namespace Node Pod PodTemplateSpec Secret ConfigMap Service ServiceAccount Endpoints
+PersistentVolumeClaim PersistentVolume ResourceQuota LimitRange Deployment DaemonSet ReplicaSet
+StatefulSet ControllerRevision Lease Job CronJob SelfSubjectAccessReview SelfSubjectRulesReview
+SubjectAccessReview LocalSubjectAccessReview SelfSubjectReview TokenReview Role RoleBinding
+ClusterRole ClusterRoleBinding CustomResourceDefinition MutatingWebhookConfiguration
+ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding APIService
+PriorityClass PodDisruptionBudget StorageClass Binding Eviction NetworkPolicy DeleteOptions
+"""
+ROOTS = _ROOTS.split()
 EXTRA = ("CoreV1Event", "EventsV1Event", "AuthenticationV1TokenRequest")
 DESCRIPTION_CHARS = 220
 
