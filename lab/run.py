@@ -1,4 +1,4 @@
-"""One run against one target: brings the lab up if it is down, holds the cluster, hands out scenes, and puts it all back.
+"""One run against one target: brings the lab up if it is down, holds the cluster, hands out scenes, puts it all back.
 
 The one object that the steps' fixtures know. It decides no verdict, and everything that it changes is registered with
 the undo stack first, so that :meth:`Lab.close` leaves the cluster as it was found, after Ctrl-C too.

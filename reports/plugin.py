@@ -130,12 +130,13 @@ class Live:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
-        """Keep pytest's own letters out of our lines."""
+        """Keep pytest's own letters out of our lines, and out of its summary what our lines have told in full."""
         if self._of(report.nodeid) is None:
             return None
         if report.when in {"setup", "teardown"} and report.passed:
             return "", "", ""
-        return report.outcome, "", ""
+        told = report.failed and isinstance(report.longrepr, str)
+        return "not passed" if told else report.outcome, "", ""
 
     def _traced(self, event: trace.Event) -> None:
         """What the lab says it does: to the record when it changes, to the terminal when it takes long enough."""

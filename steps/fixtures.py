@@ -12,9 +12,9 @@ from steps import plugin
 
 
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config) -> Lab:
     """The lab of this run, opened by the plugin when the first scenario's needs are looked at."""
-    yield plugin.run_of(pytestconfig).lab()
+    return plugin.run_of(pytestconfig).lab()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def _cause(site: Site, check: Check) -> str:
 
 
 def sentence(check: Check) -> str:
-    """What was seen, e.g. ``VM a on worker-2: no answer from gateway 192.168.24.1 on VLAN 2024 (5 sent, 0 received)``."""
+    """What was seen: ``VM a on worker-2: no answer from gateway 192.168.24.1 on VLAN 2024 (5 sent, 0 received)``."""
     found = check.seen.statistics
     counts = f"{found.sent} sent, {found.received} received" if found else check.seen.detail
     answer = "answers are lost" if check.seen.reached else "no answer"

@@ -1,0 +1,263 @@
+"""Whole runs of our plugins on small features: verdicts, exit codes, skips, lines. The cluster is played by a fake."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+ROOT = Path(__file__).parents[2]
+
+CONFTEST = """
+    from types import SimpleNamespace
+
+    import pytest
+    from pytest_bdd import given, then
+
+    from lab.core import trace
+    from lab.core.deadline import Deadline
+    from lab.core.errors import ApiDown, Inconclusive, ProductFailure, UsageError
+    from lab.core.wait import Periodic, Seen, wait_until
+
+    pytest_plugins = ["steps.plugin", "reports.plugin"]
+
+
+    class FakeCapabilities:
+        facts = {"kubernetes": "v1.33.0"}
+
+        def unmet(self, needs):
+            return [f"needs {n}, found 2" for n in needs if n == "workers>=9"]
+
+
+    class FakeLab:
+        def __init__(self, target, run_id, folder):
+            self.phases, self.capabilities, self.site = {}, FakeCapabilities(), None
+
+        def open(self):
+            if OPEN_FAILS:
+                raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1", "virtlab up")
+
+        def fault_each_policy(self, specs):
+            pass
+
+        def close(self, *, keep):
+            print("closed")
+            return ["namespace demo: held by a finalizer"] if keep else []
+
+
+    OPEN_FAILS = False
+
+
+    def pytest_configure():
+        from steps import plugin
+
+        plugin.Lab = FakeLab
+
+
+    @pytest.fixture
+    def lab(pytestconfig):
+        from steps import plugin
+
+        return plugin.run_of(pytestconfig).lab()
+
+
+    @given("a cluster")
+    def cluster(lab):
+        pass
+
+    @then("it works")
+    def works():
+        pass
+
+    @then("the product fails")
+    def product_fails():
+        raise ProductFailure("VM a to reach the gateway", "no answer \\x1b[31mred", "VLAN 2024")
+
+    @then("the environment breaks")
+    def environment_breaks():
+        raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1", "virtlab up")
+
+    @then("nothing is proven")
+    def nothing_proven():
+        raise Inconclusive("an answer", "garbage")
+
+    @then("the step itself is wrong")
+    def wrong():
+        raise KeyError("oops")
+
+    @then("somebody presses Ctrl-C")
+    def interrupt():
+        raise KeyboardInterrupt
+
+    @then("it waits")
+    def waits():
+        moments = iter(["Pending", "Pending", "Scheduling", "Scheduling", "Running"])
+
+        def observe():
+            phase = next(moments)
+            return Seen(f"phase {phase}", phase == "Running")
+
+        wait_until("VM demo/a", "Running", observe, deadline=Deadline.after(20), changes=Periodic(0.3, "test"))
+"""
+FEATURE = """
+    Feature: Small
+      Scenario: One
+        Given a cluster
+        Then {one}
+
+      {tags}
+      Scenario: Two
+        Given a cluster
+        Then {two}
+"""
+
+
+def run(
+    pytester: pytest.Pytester,
+    *arguments: str,
+    one: str = "it works",
+    two: str = "it works",
+    tags: str = "",
+    open_fails: bool = False,
+    target: bool = True,
+) -> tuple[pytest.RunResult, dict[str, Any]]:
+    """A run of two scenarios in a process of its own; (result, its record, or {} when there is none)."""
+    conftest = textwrap.dedent(CONFTEST).replace("OPEN_FAILS = False", f"OPEN_FAILS = {open_fails}")
+    pytester.makeconftest(conftest)
+    pytester.path.joinpath("small.feature").write_text(textwrap.dedent(FEATURE.format(one=one, two=two, tags=tags)))
+    pytester.makepyfile(test_small="from pytest_bdd import scenarios\nscenarios('small.feature')\n")
+    pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\npythonpath = " + str(ROOT))
+    chosen = [f"--target={ROOT / 'targets' / 'embedded.yaml'}", "--run-id=r1"] if target else []
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *chosen, *arguments)
+    record = pytester.path / "out" / "r1" / "run.json"
+    return result, json.loads(record.read_text()) if record.is_file() else {}
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIRTLAB_TARGET", "FORCE_COLOR", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_green_run_has_a_line_per_step_and_a_record(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["*[[]1/2[]] small: One", "*Given a cluster *s", "*Then it works *s", "*PASSED in *", "*2 scenarios: 2 passed"]
+    )
+    result.stdout.fnmatch_lines(["record: *out/r1/run.json"])
+    assert (record["verdict"], record["state"], record["exit_code"]) == ("passed", "finished", 0)
+    assert [s["status"] for s in record["scenarios"][0]["steps"]] == ["passed", "passed"]
+
+
+def test_a_product_failure_is_1_with_wanted_and_found_and_no_traceback(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="the product fails")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*wanted: VM a to reach the gateway", "*found: no answer *", "*FAILED in*"])
+    result.stdout.no_fnmatch_line("*raise ProductFailure*")
+    assert "\x1b" not in result.stdout.str()
+    assert [s["verdict"] for s in record["scenarios"]] == ["failed", "passed"]
+
+
+def test_a_broken_environment_is_10_and_the_rest_is_not_run_with_that_reason(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="the environment breaks")
+    assert result.ret == 10
+    assert [s["verdict"] for s in record["scenarios"]] == ["broken", "skipped"]
+    assert "not run, since the environment broke: wanted: an answer" in record["scenarios"][1]["reason"]
+    result.stdout.fnmatch_lines(["*try: virtlab up"])
+    assert record["exit_code"] == 10
+
+
+def test_a_lab_that_does_not_open_is_10_too(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, open_fails=True)
+    assert result.ret == 10
+    assert [s["verdict"] for s in record["scenarios"]] == ["broken", "skipped"]
+    assert record["verdict"] == "broken"
+
+
+def test_a_failure_outweighs_a_broken_environment(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="the product fails", two="the environment breaks")
+    assert result.ret == 1
+    assert record["verdict"] == "failed"
+
+
+def test_inconclusive_is_neither(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="nothing is proven")
+    assert result.ret == 1
+    assert record["scenarios"][0]["verdict"] == "inconclusive"
+
+
+def test_a_fault_of_a_step_is_broken_with_its_traceback_and_stops_nothing(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="the step itself is wrong")
+    assert result.ret == 10
+    assert [s["verdict"] for s in record["scenarios"]] == ["broken", "passed"]
+    result.stdout.fnmatch_lines(["*raise KeyError*"])
+
+
+def test_without_target_it_is_a_usage_error_with_the_commands_to_type(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester, target=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*virtlab run --target targets/embedded.yaml*", "*virtlab run --target FILE*"])
+
+
+def test_a_wrong_target_file_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester, "--target=nowhere.yaml", target=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*wanted: a target file*"])
+
+
+def test_an_unmet_need_skips_with_its_reason(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, tags="@needs:workers>=9")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*SKIPPED in*", "*needs workers>=9, found 2*"])
+    assert record["scenarios"][1]["verdict"] == "skipped"
+    assert record["scenarios"][1]["reason"] == "needs workers>=9, found 2"
+
+
+def test_waits_show_what_they_wait_for(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="it waits")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*VM demo/a: phase Scheduling (1s of 20s)"])
+    assert any("phase Running" in note for note in record["scenarios"][0]["steps"][1]["notes"])
+
+
+def test_ctrl_c_closes_the_lab_and_the_record(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="somebody presses Ctrl-C")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert record["state"] == "interrupted"
+    assert "closed" in result.stdout.str()
+
+
+def test_what_is_kept_is_listed(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, "--keep=failed", one="the product fails")
+    result.stdout.fnmatch_lines(["*left behind: namespace demo*"])
+    assert record["leftovers"] == ["namespace demo: held by a finalizer"]
+
+
+def test_allure_still_works(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester, "--alluredir=allure", one="the product fails")
+    assert result.ret == 1
+    results = [json.loads(p.read_text()) for p in (pytester.path / "allure").glob("*-result.json")]
+    assert sorted(r["status"] == "passed" for r in results) == [False, True]
+    assert any("VM a to reach the gateway" in r.get("statusDetails", {}).get("message", "") for r in results)
+
+
+def test_junit_has_the_message_and_the_reason(pytester: pytest.Pytester) -> None:
+    run(pytester, "--junitxml=j.xml", one="the product fails", two="it works", tags="@needs:workers>=9")
+    text = (pytester.path / "j.xml").read_text()
+    assert "VM a to reach the gateway" in text
+    assert "needs workers&gt;=9, found 2" in text
+
+
+def test_plain_tests_hear_nothing_of_us(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest('pytest_plugins = ["steps.plugin", "reports.plugin"]')
+    pytester.makepyfile("def test_one(): pass")
+    pytester.makeini("[pytest]\npythonpath = " + str(ROOT))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*record:*")
+    assert not (pytester.path / "out").exists()
