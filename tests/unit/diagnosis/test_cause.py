@@ -1,0 +1,60 @@
+"""From readings to one sentence: each fault has its own, naming worker and VLAN."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.diagnosis.cause import Scope, WorkerView, cause
+
+SCOPE = Scope(2024, "vlan-2024", "192.168.24.1", ("w2",))
+
+
+def views(**gateway: bool | None) -> list[WorkerView]:
+    return [WorkerView(node, ok, bridge="ovs-br1", patch=True) for node, ok in gateway.items()]
+
+
+def test_a_vlan_cut_on_one_trunk_names_the_worker_and_who_still_has_it() -> None:
+    assert cause(SCOPE, views(w1=True, w2=False, w3=True)) == (
+        "the resident pod on w2 has none either, residents on w1, w3 do: "
+        "VLAN 2024 does not pass between w2 and the switch"
+    )
+
+
+def test_a_cut_on_the_peers_worker_is_found_too() -> None:
+    scope = Scope(2024, "vlan-2024", "192.168.24.1", ("w1", "w2"))
+    assert "between w2 and the switch" in cause(scope, views(w1=True, w2=False, w3=True))
+
+
+def test_a_missing_mapping_is_told_before_packets_are_asked_and_against_nmstates_word() -> None:
+    seen = [WorkerView("w2", False, bridge="", reported="ovs-br1"), WorkerView("w1", True, bridge="ovs-br1")]
+    found = cause(SCOPE, seen)
+    assert "w2 has no OVN bridge mapping for vlan-2024 (VLAN 2024)" in found
+    assert "though nmstate still reports ovs-br1" in found
+
+
+def test_a_gateway_that_is_down_is_told_from_a_dead_vlan() -> None:
+    meet = [
+        WorkerView(n, False, {m: True for m in ("w1", "w2") if m != n}, "ovs-br1", patch=True) for n in ("w1", "w2")
+    ]
+    assert "the gateway 192.168.24.1 is down or cut off" in cause(SCOPE, meet)
+    dead = [
+        WorkerView(n, False, {m: False for m in ("w1", "w2") if m != n}, "ovs-br1", patch=True) for n in ("w1", "w2")
+    ]
+    assert "VLAN 2024 does not pass between w1, w2 and the switch" in cause(SCOPE, dead)
+
+
+def test_an_answer_to_the_own_resident_points_at_the_vm() -> None:
+    assert "the fault is in the VM or its port" in cause(SCOPE, views(w1=True, w2=True))
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        (WorkerView("w2", False, uplink=("bond2 on w2 is no uplink: why",)), "bond2 on w2 is no uplink: why"),
+        (WorkerView("w2", False, bridge="ovs-br1", patch=False), "OVN has made no patch port"),
+        (WorkerView("w2", False, bridge="ovs-br1", patch=True, dark=("x: listening",)), "spanning tree on w2"),
+        (WorkerView("w2", None, trouble="exec refused"), "the cause is unknown (w2: exec refused)"),
+    ],
+)
+def test_what_the_worker_itself_says_comes_first(view: WorkerView, said: str) -> None:
+    assert said in cause(SCOPE, [view])

@@ -1,0 +1,80 @@
+"""Residents, forwarding, the lease: the pure rules of the topology room."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.core.errors import EnvironmentBroken, LabError, UsageError
+from lab.ovn.switch import NodeSwitch
+from lab.target.inventory import Vlan
+from lab.topology import forwarding, lease, pods
+from lab.topology.manifests import Manifests
+
+FOLDER = Path(__file__).parents[3] / "features" / "localnet" / "manifests"
+VLAN = Vlan(2024, "192.168.24.1", "192.168.24.0/24", ("192.168.24.20", "192.168.24.99"), "")
+
+
+def test_residents_take_the_end_of_the_pool() -> None:
+    assert [pods.address_for(VLAN, i) for i in range(2)] == ["192.168.24.99/24", "192.168.24.98/24"]
+
+
+def test_a_resident_is_the_literal_pod_with_its_place() -> None:
+    resident = pods.Resident("resident-2024-w1", "ns", "w1", 2024, "192.168.24.99")
+    pod = pods.manifest(
+        Manifests(FOLDER)["resident"], resident, nad="vlan-2024", hostname="w1.example", prefix=24, image="i", run="r1"
+    )
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "w1.example"}
+    assert pod["spec"]["containers"][0]["command"][-1] == "192.168.24.99/24"
+    assert pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "vlan-2024"
+    assert pod["metadata"]["labels"]["virtlab.dev/run"] == "r1"
+
+
+def pod(name: str, phase: str, waiting: str = "") -> dict[str, Any]:
+    containers = [{"state": {"waiting": {"reason": waiting, "message": "no such image"}}}] if waiting else []
+    return {"metadata": {"name": name}, "status": {"phase": phase, "containerStatuses": containers}}
+
+
+def test_residents_are_waited_for_with_their_warning() -> None:
+    event = {"type": "Warning", "involvedObject": {"name": "b"}, "reason": "FailedCreatePodSandBox", "message": "why"}
+    seen = pods.judge(["a", "b"], [pod("a", "Running"), pod("b", "Pending")], [event])
+    assert not seen.met
+    assert seen.text == "1 of 2 Running, b Pending FailedCreatePodSandBox: why"
+    assert pods.judge(["a"], [pod("a", "Running")], []).met
+
+
+def test_an_image_that_cannot_be_pulled_is_the_environments_fault() -> None:
+    with pytest.raises(EnvironmentBroken, match="no such image"):
+        pods.judge(["a"], [pod("a", "Pending", "ErrImagePull")], [])
+
+
+def test_forwarding_names_each_worker_that_is_dark() -> None:
+    switches: dict[str, NodeSwitch | LabError] = {"w1": NodeSwitch("w1"), "w2": LabError("x", "exec refused")}
+    seen = forwarding.judge(switches, {"vlan-2024": "vlan-2024"})
+    assert seen.text == "w1: vlan-2024 is mapped to no bridge; w2: wanted x; found exec refused"
+
+
+def spec(holder: str, age: float) -> dict[str, Any]:
+    renewed = lease.stamp(datetime.now(UTC) - timedelta(seconds=age))
+    return {"holderIdentity": holder, "renewTime": renewed, "acquireTime": renewed, "leaseDurationSeconds": 40}
+
+
+def test_a_living_holder_keeps_the_cluster_and_is_named() -> None:
+    assert lease.busy(spec("r0 elsewhere 1", 5), datetime.now(UTC)).startswith("r0 elsewhere 1 holds it since")
+    assert lease.busy(spec(f"r0 {socket.gethostname()} {os.getpid()}", 5), datetime.now(UTC))
+
+
+def test_a_holder_that_is_gone_does_not() -> None:
+    assert lease.busy(spec("r0 elsewhere 1", 60), datetime.now(UTC)) == ""
+    assert lease.busy(spec(f"r0 {socket.gethostname()} {2**22 + 5}", 5), datetime.now(UTC)) == ""
+    assert lease.busy({}, datetime.now(UTC)) == ""
+
+
+def test_a_manifest_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="nad-vlan-2024"):
+        Manifests(FOLDER)["vm-z"]
