@@ -1,0 +1,127 @@
+"""Run inside private namespaces: one node with real links and a real Open vSwitch, policies applied for real.
+
+Started by test_nmstate_lab.py; every assertion that fails ends it with a traceback, which the test shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nmstate_seed as seed
+import yaml
+from nmstate_states import NICS
+
+from lab.embedded.host.command import run, spawn
+from lab.embedded.host.link import ip, veth
+from lab.embedded.host.netns import create
+from lab.embedded.host.ovs import Ovs
+from lab.embedded.node.nmstate.apply import Node
+from lab.embedded.node.nmstate.desired import with_default_vlans
+from lab.embedded.node.nmstate.errors import ApplyError
+from lab.embedded.node.nmstate.model import Host
+
+
+class BrokenOnce:
+    """A probe that fails after the change and passes after the rollback."""
+
+    def __init__(self) -> None:
+        self.answers = ["failed runnig probe 'api-server'", ""]
+
+    async def select(self, host: Host) -> Sequence[str]:
+        return ["api-server"]
+
+    async def run(self, names: Sequence[str], read: Callable[[], Awaitable[Host]]) -> str:
+        return self.answers.pop(0)
+
+
+async def refused(node: Node, document: dict[str, Any], probes: BrokenOnce | None = None) -> str:
+    try:
+        await node.apply(document, probes)
+    except ApplyError as failure:
+        return str(failure)
+    raise AssertionError(f"was not refused: {document}")
+
+
+def policy(text: str) -> dict[str, Any]:
+    return with_default_vlans(yaml.safe_load(text))
+
+
+async def trunk(node: Node, ovs: Ovs) -> None:
+    """The documented trunk: with the bond missing, with it, applied twice, rolled back, removed."""
+    fresh = await node.show()
+    await node.apply(policy(seed.OVS_BR1))
+    kinds = {r["name"]: r["type"] for r in await ovs.table("Interface", ["name", "type"])}
+    assert kinds["bond2"] == "internal", "an unknown port becomes an internal interface, and the policy is fine"
+    await node.apply(policy(seed.BOND2))
+    assert "enp7s0f0" in await ovs.appctl("lacp/show", "bond2")
+    both = {
+        **policy(seed.OVS_BR1),
+        "interfaces": [*policy(seed.BOND2)["interfaces"], *policy(seed.OVS_BR1)["interfaces"]],
+    }
+    assert (await node.apply(both)).changes == ()
+    before = await node.show()
+    gone = {
+        "interfaces": [
+            {"name": n, "type": t, "state": "absent"} for n, t in (("ovs-br1", "ovs-bridge"), ("bond2", "bond"))
+        ],
+        "ovn": {"bridge-mappings": [{"localnet": n, "state": "absent"} for n in ("vlan-2024", "vlan-1993")]},
+    }
+    assert "failed runnig probe 'api-server'" in await refused(node, gone, BrokenOnce())
+    assert await node.show() == before, "a failed probe must leave the node as it was"
+    broken = {"interfaces": [*policy(seed.BONDING_POLICY)["interfaces"], {"name": "eth9", "type": "ethernet"}]}
+    assert "Failed to find desired interface eth9 Ethernet" in await refused(node, broken)
+    assert await node.show() == before, "a failed verification must leave the node as it was"
+    await node.apply(gone)
+    after = await node.show()
+    assert after["ovn"] == fresh["ovn"]
+    assert {i["name"] for i in after["interfaces"]} == {i["name"] for i in fresh["interfaces"]}
+
+
+async def main_nic(node: Node) -> None:
+    """The main NIC under a Linux bridge with DHCP, rolled back, applied, and the inverse."""
+    before = await node.show()
+    await refused(node, policy(seed.BR1_ENS3), BrokenOnce())
+    assert await node.show() == before
+    outcome = await node.apply(policy(seed.BR1_ENS3))
+    assert any("VLAN filtering of ens3" in text for text in outcome.not_set)
+    await run(["ping", "-c", "1", "-W", "2", "192.168.52.1"])
+    bridge = next(i for i in (await node.show())["interfaces"] if i["name"] == "br1")
+    assert bridge["ipv4"]["dhcp"]
+    assert bridge["ipv4"]["address"][0]["ip"].startswith("192.168.52.")
+    address = {"ip": "192.168.52.11", "prefix-length": 24}
+    inverse = {"interfaces": [
+        {"name": "br1", "type": "linux-bridge", "state": "absent"},
+        {"name": "ens3", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "address": [address]}},
+    ]}  # fmt: skip
+    await node.apply(inverse)
+    assert await node.show() == before
+    assert node.dhcp.running() == frozenset()
+
+
+async def main(folder: Path) -> None:
+    await run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
+    Path("/run/netns").mkdir()
+    tor = await create("tor")
+    for nic in NICS:
+        await veth(nic, "/proc/self/ns/net", f"p-{nic}", tor)
+    await ip(["link set lo up", "addr add 192.168.52.11/24 dev ens3"])
+    await ip(["addr add 192.168.52.1/24 dev p-ens3"], netns=tor)
+    dhcp = ["dnsmasq", "--no-daemon", "--no-ping", "--port=0", "--interface=p-ens3", "--conf-file=/dev/null",
+            "--user=root", "--pid-file=", "--dhcp-range=192.168.52.100,192.168.52.120,600",
+            "--dhcp-option=3", f"--dhcp-leasefile={folder / 'leases'}"]  # fmt: skip
+    await spawn(dhcp, netns=tor)
+    ovs = Ovs(folder / "openvswitch")
+    await ovs.start()
+    await ovs.vsctl("add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev", "--", "set",
+                    "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings=physnet:br-ex")  # fmt: skip
+    node = Node(ovs, NICS, folder / "nmstate")
+    await trunk(node, ovs)
+    await main_nic(node)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
