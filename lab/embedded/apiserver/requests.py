@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lab.embedded.apiserver import protobuf
 from lab.embedded.apiserver.errors import StatusError, bad_request, unsupported_media
 from lab.embedded.apiserver.resources import Resource
 from lab.embedded.apiserver.schema import go_value
@@ -95,6 +96,8 @@ def _finite(text: str) -> float:
 def parse(raw: bytes, content_type: str) -> Any:
     """JSON (or YAML, where the type says so) to Python; 400 for what is neither, 415 for another type."""
     kind = media_type(content_type) or JSON
+    if kind == protobuf.MEDIA_TYPE:
+        return protobuf.decode(raw)
     if kind not in (JSON, YAML, "application/x-www-form-urlencoded", "text/plain") and not kind.endswith(
         ("+json", "+yaml")
     ):
