@@ -96,9 +96,9 @@ class Lab:
         if not specs:
             return
         port = self.faults
-        self.undo.push("faults", lambda _: port.heal())
 
         def inject() -> None:
+            self.undo.push("faults", lambda _: port.heal())
             port.heal()
             for spec in specs:
                 port.set(shlex.split(spec))

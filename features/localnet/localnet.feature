@@ -31,7 +31,7 @@ Feature: Virtual machines on a VLAN, through a localnet network
     Then vm-a reaches the gateway of VLAN 2024
     And vm-a has been on 3 workers and kept its MAC address
 
-  @needs:migration
+  @needs:workers>=3 @needs:migration
   Scenario: Two VMs on VLAN 2024 on different nodes reach each other, before and after one of them moves
     Given the documented policy ovs-br1-vlan-trunk
     And VMs vm-a and vm-b on VLAN 2024 on different workers
