@@ -1,0 +1,222 @@
+"""The harness against a real API server process, with its operators played by the test: waits, refusals, clean-up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.access.client import Client
+from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NODE, POD, VMI, VMIM, Kind
+from lab.core import process
+from lab.core.deadline import Deadline
+from lab.core.errors import ClusterBusy, UsageError, WaitHopeless, WaitTimeout
+from lab.core.names import ownership
+from lab.kubevirt import migration, vm
+from lab.nmstate import policy
+from lab.topology.clean import clean
+from lab.topology.lease import RunLease
+
+KINDS = [
+    (NNCP, "nodenetworkconfigurationpolicies", "Cluster"),
+    (NNCE, "nodenetworkconfigurationenactments", "Cluster"),
+    (VMI, "virtualmachineinstances", "Namespaced"),
+    (VMIM, "virtualmachineinstancemigrations", "Namespaced"),
+]
+POLICY: dict[str, Any] = {
+    "apiVersion": NNCP.api_version,
+    "kind": NNCP.kind,
+    "metadata": {"name": "trunk", "labels": ownership("r0")},
+    "spec": {
+        "nodeSelector": {"role": "worker"},
+        "desiredState": {"interfaces": [{"name": "br1", "type": "ovs-bridge", "state": "up"}]},
+    },
+}
+
+
+def crd(kind: Kind, plural: str, scope: str) -> dict[str, Any]:
+    group, _, version = kind.api_version.partition("/")
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": scope,
+            "names": {"plural": plural, "singular": kind.kind.lower(), "kind": kind.kind},
+            "versions": [
+                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+                | {"subresources": {"status": {}}}
+            ],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of an API server with two workers, their nmstate handlers, and the kinds of the operators."""
+    folder = tmp_path_factory.mktemp("api")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lab.embedded.apiserver", "--dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    path = child.stdout.readline().decode().strip()
+    try:
+        made = Client.connect(Path(path))
+        for kind, plural, scope in KINDS:
+            made.create(crd(kind, plural, scope))
+        for name in ("w1", "w2"):
+            labels = {"role": "worker", "kubernetes.io/hostname": name}
+            made.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+            meta = {"name": f"handler-{name}", "namespace": "default", "labels": dict([policy.HANDLERS.split("=")])}
+            spec = {"nodeName": name, "containers": [{"name": "c", "image": "i"}]}
+            made.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        yield made
+    finally:
+        process.stop(child)
+        child.stdout.close()
+
+
+class Handler:
+    """nmstate's handlers: an enactment per node for each generation of the policy, with the conditions told."""
+
+    def __init__(self, client: Client, conditions: Callable[[str, int], dict[str, str]]) -> None:
+        self._client, self._conditions = client, conditions
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Handler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        with self._client.watch(NNCP) as watch:
+            while not self._stop.is_set():
+                for found in list(watch.items.values()):
+                    self._enact(found)
+                watch.take(0.1)
+
+    def _enact(self, found: dict[str, Any]) -> None:
+        generation = found["metadata"]["generation"]
+        for node in ("w1", "w2"):
+            name = f"{node}.{found['metadata']['name']}"
+            if self._client.find(NNCE, name) is None:
+                labels = {policy.POLICY_LABEL: found["metadata"]["name"]}
+                meta = {"name": name, "labels": labels}
+                self._client.create({"apiVersion": NNCE.api_version, "kind": NNCE.kind, "metadata": meta})
+            listed = [
+                {"type": t, "status": s, "reason": "FailedToConfigure", "message": "NmstateError: no such NIC"}
+                for t, s in self._conditions(node, generation).items()
+            ]
+            status = {"status": {"policyGeneration": generation, "conditions": listed}}
+            self._client.patch(NNCE, name, None, status, subresource="status")
+
+
+def green(node: str, generation: int) -> dict[str, str]:
+    return {"Available": "True", "Failing": "False"}
+
+
+def test_a_policy_is_applied_waited_for_and_taken_back(client: Client) -> None:
+    with Handler(client, green):
+        applied = policy.apply(client, POLICY, deadline=Deadline.after(15))
+        assert applied.nodes == ("w1", "w2")
+        assert policy.enactments_of(client, "trunk", applied.nodes) == {"w1": "Available", "w2": "Available"}
+        policy.take_back(client, POLICY, deadline=Deadline.after(15))
+    assert client.find(NNCP, "trunk") is None
+    policy.take_back(client, POLICY)
+
+
+def test_a_failed_enactment_ends_the_wait_early_with_node_and_reason(client: Client) -> None:
+    def red(node: str, generation: int) -> dict[str, str]:
+        return {"Failing": "True", "Progressing": "False"} if node == "w2" else {"Available": "True"}
+
+    failing = {**POLICY, "metadata": {"name": "failing"}}
+    with Handler(client, red), pytest.raises(WaitHopeless, match="on w2: FailedToConfigure: NmstateError"):
+        policy.apply(client, failing, deadline=Deadline.after(30))
+    client.delete(NNCP, "failing")
+
+
+def test_a_policy_for_no_node_changes_nothing_and_names_the_nodes(client: Client) -> None:
+    nowhere = {**POLICY, "metadata": {"name": "nowhere"}, "spec": {**POLICY["spec"], "nodeSelector": {"role": "x"}}}
+    with pytest.raises(UsageError, match="w1, w2"):
+        policy.apply(client, nowhere)
+    assert client.find(NNCP, "nowhere") is None
+
+
+def vmi(client: Client, name: str, **status: Any) -> None:
+    meta = {"name": name, "namespace": "default"}
+    client.create({"apiVersion": VMI.api_version, "kind": VMI.kind, "metadata": meta})
+    client.patch(VMI, name, "default", {"status": status}, subresource="status")
+
+
+def test_a_vm_that_stays_out_is_reported_with_phase_and_its_pods_warning(client: Client) -> None:
+    vmi(client, "stuck", phase="Scheduling", nodeName="w2")
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "e1", "namespace": "default"},
+        "involvedObject": {"kind": "Pod", "name": "virt-launcher-stuck-x", "namespace": "default"},
+        "type": "Warning",
+        "reason": "FailedCreatePodSandBox",
+        "message": "failed bridge mapping validation",
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+    }
+    client.create(event)
+    with pytest.raises(WaitTimeout, match=r"phase Scheduling on w2, FailedCreatePodSandBox: failed bridge mapping"):
+        vm.wait_running(client, "default", "stuck", deadline=Deadline.after(1))
+    client.delete(EVENT, "e1", "default")
+
+
+def test_a_failed_migration_ends_with_the_platforms_reason(client: Client) -> None:
+    vmi(client, "mover", phase="Running", nodeName="w1")
+
+    def fail() -> None:
+        with client.watch(VMIM, "", "default") as watch:
+            while not watch.items and watch.take(10):
+                pass
+            [name] = [o["metadata"]["name"] for o in watch.items.values()]
+        status = {"phase": "Failed", "migrationState": {"failureReason": "Target pod is down"}}
+        client.patch(VMIM, name, "default", {"status": status}, subresource="status")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    with pytest.raises(WaitHopeless, match="Target pod is down"):
+        migration.migrate(client, "default", "mover", to="w2", labels={}, deadline=Deadline.after(15))
+    thread.join(5)
+
+
+def test_one_run_per_cluster(client: Client) -> None:
+    first = RunLease(client, "r1")
+    first.acquire()
+    with pytest.raises(ClusterBusy, match=r"r1 .* holds it since"):
+        RunLease(client, "r2").acquire()
+    first.release()
+    second = RunLease(client, "r2")
+    second.acquire()
+    second.release()
+
+
+def test_what_a_killed_run_left_is_removed(client: Client) -> None:
+    name = {"name": "left", "labels": ownership("r0")}
+    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": name})
+    client.create(POLICY)
+    with Handler(client, green):
+        assert clean(client, "r0") == ["namespace left", "node policy trunk"]
+    assert client.find(NAMESPACE, "left") is None
+    assert client.find(NNCP, "trunk") is None
+    assert client.list(NODE)
+    assert client.list(POD, "default")
