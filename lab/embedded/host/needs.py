@@ -47,6 +47,8 @@ CORE = (
     Need("ping", "iputils-ping", says="iputils", version_flag="-V"),
     # Another program of that name exists (Habets'), whose options differ.
     Need("arping", "iputils-arping", says="iputils", version_flag="-V"),
+    # Some distributions pack kernel modules with it.
+    Need("zstd", "zstd"),
     Need("ip", "iproute2"),
     Need("unshare", "util-linux"),
     Need("nsenter", "util-linux"),

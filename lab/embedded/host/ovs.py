@@ -7,13 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.embedded.errors import ToolError
 from lab.embedded.host.command import run, spawn
 
 Row = dict[str, Any]
+SCHEMAS = {"vswitch": "openvswitch", "ovn-nb": "ovn", "ovn-sb": "ovn"}
+
+
+def schema(name: str) -> Path:
+    """The schema file that came with the tools in use. Raises ToolError."""
+    places = [Path(root) / "usr/share" / SCHEMAS[name] / f"{name}.ovsschema"
+              for root in (os.environ.get("VIRTLAB_TOOLS_ROOT", ""), "/") if root]  # fmt: skip
+    for place in places:
+        if place.is_file():
+            return place
+    raise ToolError(
+        f"wanted the database schema {name}.ovsschema",
+        f"not found in {[str(p.parent) for p in places]}",
+        advice="remove the tool cache and run `virtlab up` again",
+    )
 
 
 def value(cell: Any) -> Any:
@@ -70,12 +87,12 @@ class Ovs(Database):
         """Ask ovs-vswitchd itself."""
         return (await run(["ovs-appctl", "-t", str(self.rundir / "vswitchd.ctl"), *args], netns=self.netns)).stdout
 
-    async def start(self, schema: Path) -> None:
+    async def start(self) -> None:
         """Start ovsdb-server and ovs-vswitchd, and wait for both sockets."""
         self.rundir.mkdir(parents=True, exist_ok=True)
-        await start_database(self.rundir / "conf.db", self.socket, schema, self.rundir / "ovsdb", netns=self.netns)
+        await start_database(self.rundir / "conf.db", self.socket, "vswitch", self.rundir / "ovsdb", netns=self.netns)
         # Shorter revalidation: a switch must learn a migrated MAC at once, not from a stale cached flow.
-        await self.ctl("--no-wait", "init", "--", "--no-wait", "set", "Open_vSwitch", ".",
+        await self.ctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".",
                        "other_config:max-revalidator=100", "other_config:max-idle=500",
                        "other_config:n-revalidator-threads=1", "other_config:n-handler-threads=1")  # fmt: skip
         await daemon("ovs-vswitchd", [f"unix:{self.socket}"], self.rundir / "vswitchd", netns=self.netns)
@@ -96,13 +113,27 @@ class Southbound(Database):
 async def daemon(tool: str, args: Sequence[str], base: Path, *, netns: str | None, unixctl: bool = True) -> None:
     """Start one of the OVS/OVN daemons detached, with pid, log and control files at ``base``.*.
 
-    ``--detach`` returns when the daemon has opened its sockets: nothing has to wait or poll.
+    ``--detach`` returns when the daemon has opened its sockets: nothing has to wait or poll.  One that
+    runs already is left alone, so that an agent can be started again without hurting traffic.
     """
+    if alive(base.with_suffix(".pid")):
+        return
     control = [f"--unixctl={base}.ctl"] if unixctl else []
-    env = {"OVS_RUNDIR": str(base.parent), "OVN_RUNDIR": str(base.parent)}
+    # ovn-controller looks for br-int.mgmt in OVS_RUNDIR, which is never its own folder.
+    ovn = base.parent.name == "ovn"
+    env = {"OVN_RUNDIR": str(base.parent)} if ovn else {"OVS_RUNDIR": str(base.parent)}
     argv = [tool, *args, f"--pidfile={base}.pid", "--detach", f"--log-file={base}.log", "-vconsole:off",
             "-vfile:info", *control]  # fmt: skip
     await _detached(argv, netns, env)
+
+
+def alive(pidfile: Path) -> bool:
+    """Whether the daemon that wrote ``pidfile`` still runs."""
+    try:
+        os.kill(int(pidfile.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 async def _detached(argv: Sequence[str], netns: str | None, env: dict[str, str]) -> None:
@@ -115,7 +146,8 @@ async def _detached(argv: Sequence[str], netns: str | None, env: dict[str, str])
         raise RuntimeError(f"{argv[0]} did not start (exit {status}); its log: {argv}")
 
 
-async def start_database(file: Path, socket: Path, schema: Path, base: Path, *, netns: str | None) -> None:
-    """Create a database from its schema and serve it on ``socket``."""
-    await run(["ovsdb-tool", "create", str(file), str(schema)])
+async def start_database(file: Path, socket: Path, kind: str, base: Path, *, netns: str | None) -> None:
+    """Create a database of ``kind`` (a key of SCHEMAS) and serve it on ``socket``."""
+    if not file.exists():
+        await run(["ovsdb-tool", "create", str(file), str(schema(kind))])
     await daemon("ovsdb-server", [str(file), f"--remote=punix:{socket}"], base, netns=netns)

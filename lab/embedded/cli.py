@@ -1,0 +1,83 @@
+"""The embedded lab's command line: arguments in, exit codes out, nothing else.
+
+Exit codes: 0 done, 1 not done, 2 wrong use, 10 this host cannot carry a lab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from lab.embedded.errors import LabError
+
+DEFAULT_NAME = os.environ.get("VIRTLAB_NAME", "virtlab")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; help texts are what `virtlab help COMMAND` shows."""
+    top = argparse.ArgumentParser(prog="virtlab", description="the embedded lab: a cluster without a cluster")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument(
+            "--name", default=DEFAULT_NAME, help="the lab's name (default: %(default)s, or $VIRTLAB_NAME)"
+        )
+        return made
+
+    made = command("up", "bring a lab up; one that is up is left alone")
+    made.add_argument("--workers", type=int, default=3, help="worker nodes, 1-9 (default: 3)")
+    made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
+    made.add_argument("--plan", action="store_true", help="say what would be made, and stop")
+    made = command("down", "end a lab, completely")
+    made.add_argument("--purge", action="store_true", help="also remove its logs and keys")
+    made = command("status", "what is up")
+    made.add_argument("--json", action="store_true", help="for programs")
+    made.add_argument("--all", action="store_true", help="every lab of this user")
+    command("kubeconfig", "print the path of the lab's kubeconfig")
+    command("doctor", "can this host carry a lab?")
+    made = command("fault", "break a real part of the lab, and mend it")
+    made.add_argument("action", choices=["set", "list", "heal"])
+    made.add_argument("fault", nargs="?", help="the fault's name; `heal` without one heals all")
+    made.add_argument("arguments", nargs="*", metavar="key=value", help="what the fault is set on, e.g. node=worker-2")
+    made.add_argument("--json", action="store_true", help="for programs")
+    made = command("outside", "run a command on a host beside the cluster, e.g. gateway-2024")
+    made.add_argument("action", choices=["exec", "connect", "list"])
+    made.add_argument("host", nargs="?")
+    made.add_argument("argv", nargs=argparse.REMAINDER)
+    made = command("node", "run a command on a node of the lab")
+    made.add_argument("action", choices=["exec"])
+    made.add_argument("host")
+    made.add_argument("argv", nargs=argparse.REMAINDER)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["_supervise"]:
+        from lab.embedded.lifecycle.supervisor import entry
+
+        entry(given[1:])
+        return 0
+    arguments = parser().parse_args(given)
+    from lab.embedded import commands
+
+    try:
+        return commands.TABLE[arguments.command](arguments)
+    except LabError as problem:
+        print(f"virtlab: {problem}", file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("virtlab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def show(value: object) -> None:
+    """Print for programs."""
+    print(json.dumps(value, indent=1, default=str))

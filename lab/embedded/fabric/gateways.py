@@ -1,0 +1,68 @@
+"""Hosts on the wire that are not part of the cluster: a gateway with DHCP on each VLAN, an outside host.
+
+Each is a network namespace with one interface on the switch, so that a VLAN reaches another only if
+somebody routes: nobody does.  They answer pings and leases, and a person can run commands in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from lab.embedded.fabric.switch import Switch
+from lab.embedded.host import netns
+from lab.embedded.host.command import spawn
+from lab.embedded.host.link import ip
+from lab.embedded.model.spec import API_ADDRESS, EXTERNAL_NET, EXTERNAL_VLAN, MACHINE_NET, MACHINE_VLAN, VlanSpec
+
+
+@dataclass(frozen=True)
+class OutsideHost:
+    """A host beside the cluster; ``netns`` is where commands for it run."""
+
+    name: str
+    vlan: int
+    address: IPv4Interface
+
+    @property
+    def netns(self) -> str:
+        return netns.path(self.name)
+
+
+def hosts(vlans: tuple[VlanSpec, ...]) -> dict[str, OutsideHost]:
+    """Every outside host of a lab by name."""
+    outside = OutsideHost("outside", EXTERNAL_VLAN, IPv4Interface(f"{EXTERNAL_NET[1]}/{EXTERNAL_NET.prefixlen}"))
+    return {host.name: host for host in (outside, *(OutsideHost(v.host, v.vlan, v.gateway) for v in vlans))}
+
+
+async def start(switch: Switch, host: OutsideHost) -> None:
+    """Make the host, plug it in and let it serve leases .100-.199 of its subnet."""
+    await netns.create(host.name)
+    await switch.plug_host(f"p.{host.vlan}", host.vlan, host.netns)
+    await ip([f"addr add {host.address} dev eth0"], netns=host.netns)
+    await spawn(dnsmasq(host), netns=host.netns)
+
+
+def dnsmasq(host: OutsideHost) -> list[str]:
+    """The DHCP server's argument list; it keeps leases in the lab's own /run."""
+    net = host.address.network
+    return [
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--port=0",
+        "--pid-file=", f"--dhcp-leasefile=/run/{host.name}.leases", f"--log-facility=/run/{host.name}.log",
+        "--interface=eth0", "--bind-interfaces", "--dhcp-authoritative", "--log-dhcp",
+        f"--dhcp-range={net[100]},{net[199]},{net.netmask},1h", f"--dhcp-option=option:router,{host.address.ip}",
+    ]  # fmt: skip
+
+
+async def machine_network(switch: Switch) -> None:
+    """Put the supervisor's own namespace on the machine network: the API server answers there."""
+    here = f"/proc/{Path('/proc/self').resolve().name}/ns/net"
+    await switch.plug_host("p.machine", MACHINE_VLAN, here, "machine0")
+    await ip([f"addr add {API_ADDRESS}/{MACHINE_NET.prefixlen} dev machine0"])
+
+
+async def start_all(switch: Switch, everyone: dict[str, OutsideHost]) -> None:
+    """Start all outside hosts and the machine network."""
+    await asyncio.gather(machine_network(switch), *(start(switch, host) for host in everyone.values()))

@@ -1,0 +1,88 @@
+"""Every fault there is, listed by hand, and the record of those that are set.
+
+A fault that is set is a file in the lab's folder: `status` shows it, `heal` needs nothing else, and a lab
+that comes up starts without any.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.embedded.errors import FaultError
+from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
+from lab.embedded.faults.gateway_down import GatewayDown
+from lab.embedded.faults.site import Fault, Site
+from lab.embedded.faults.vlan_missing import VlanMissing
+
+FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown())
+
+
+def find(name: str) -> Fault:
+    """The fault of that name. Raises FaultError listing what there is."""
+    for fault in FAULTS:
+        if fault.name == name:
+            return fault
+    raise FaultError(
+        "wanted a fault of the catalogue", repr(name), advice=f"one of {', '.join(f.name for f in FAULTS)}"
+    )
+
+
+def parse(fault: Fault, words: Sequence[str]) -> dict[str, str]:
+    """``key=value`` words as the fault's arguments. Raises FaultError for missing or unknown ones."""
+    given = dict(word.partition("=")[::2] for word in words)
+    usage = f"virtlab fault set {fault.name} {' '.join(f'{key}=...' for key in fault.parameters)}"
+    missing = [key for key in fault.parameters if not given.get(key)]
+    unknown = [key for key in given if key not in fault.parameters]
+    if missing or unknown:
+        found = "; ".join(
+            [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+        )
+        raise FaultError(f"wanted the arguments of {fault.name}: {', '.join(fault.parameters)}", found, advice=usage)
+    return given
+
+
+class Active:
+    """The faults that are set, one file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Each with name, arguments and what heal needs, in order of setting."""
+        files = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [json.loads(path.read_text()) for path in files]
+
+    def _file(self, name: str, arguments: dict[str, str]) -> Path:
+        return self.folder / f"{'.'.join([name, *(arguments[key] for key in sorted(arguments))])}.json"
+
+    async def set(self, site: Site, name: str, words: Sequence[str]) -> dict[str, Any]:
+        """Set a fault and record it. Raises FaultError; one that is set already is left as it is."""
+        fault = find(name)
+        arguments = parse(fault, words)
+        file = self._file(name, arguments)
+        if file.exists():
+            return {**json.loads(file.read_text()), "already": True}
+        saved = await fault.inject(site, arguments)
+        entry = {"name": name, "layer": fault.layer, "arguments": arguments, "saved": saved}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(entry))
+        return entry
+
+    async def heal(self, site: Site, name: str | None, words: Sequence[str]) -> list[dict[str, Any]]:
+        """Heal one fault, all of a name, or all; the last set first. Returns what was healed."""
+        wanted = None if name is None else find(name).name
+        given = dict(word.partition("=")[::2] for word in words)
+        chosen = [
+            entry for entry in self.entries()
+            if (wanted is None or entry["name"] == wanted) and given.items() <= entry["arguments"].items()
+        ]  # fmt: skip
+        if name is not None and not chosen:
+            raise FaultError(f"wanted the fault {name} {' '.join(words)}".rstrip(), "it is not set",
+                             advice="virtlab fault list")  # fmt: skip
+        for entry in reversed(chosen):
+            await find(entry["name"]).heal(site, entry["arguments"], entry["saved"])
+            self._file(entry["name"], entry["arguments"]).unlink()
+        return chosen

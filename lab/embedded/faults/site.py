@@ -1,0 +1,60 @@
+"""The lab as a fault sees it: places where a command can be run, nothing else.
+
+A fault breaks a real part with the tools a person would use.  It must never patch a program or fake an
+answer, so this is all it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lab.embedded.errors import FaultError
+
+Runner = Callable[[Sequence[str]], Awaitable[str]]
+"""Runs an argument list somewhere and returns what it printed. Raises CommandFailed."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where commands run: on the switch, on a node, on an outside host (both by name)."""
+
+    switch: Runner
+    node: Callable[[str], Runner]
+    outside: Callable[[str], Runner]
+    nodes: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+class Fault(Protocol):
+    """One way to break a lab; one file each, listed in `catalogue`."""
+
+    name: str
+    layer: str
+    summary: str
+    parameters: Mapping[str, str]
+    """Every parameter with its meaning; all are needed."""
+
+    async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
+        """Break it, read back that it is broken, and return what `heal` will need."""
+        ...
+
+    async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
+        """Mend it, and read back that it is mended."""
+        ...
+
+
+def one_of(what: str, given: str, known: Sequence[str]) -> str:
+    """``given`` when it is known. Raises FaultError naming the near misses."""
+    if given not in known:
+        raise FaultError(f"wanted {what} of this lab", repr(given), advice=f"one of {', '.join(known)}")
+    return given
+
+
+def vlan_of(arguments: Mapping[str, str]) -> int:
+    """The VLAN id among the arguments. Raises FaultError."""
+    text = arguments["vlan"]
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 4094):
+        raise FaultError("wanted a VLAN id from 1 to 4094", repr(text), advice="vlan=2024")
+    return int(text)

@@ -1,0 +1,45 @@
+"""Fabric: a VLAN is not allowed on the trunks of one worker, the classic slip of a switch's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lab.embedded.errors import FaultError
+from lab.embedded.faults.site import Site, one_of, vlan_of
+
+
+class VlanMissing:
+    """``switchport trunk allowed vlan except N`` on every aggregate of a node."""
+
+    name = "vlan-missing"
+    layer = "fabric"
+    summary = "the switch does not carry a VLAN on one worker's trunks"
+    parameters: Mapping[str, str] = {"node": "the worker whose trunks are changed", "vlan": "the VLAN id"}
+
+    async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
+        node, vlan = one_of("a worker", arguments["node"], site.nodes), vlan_of(arguments)
+        ports = await self._trunks(site, node)
+        allowed = ",".join(str(number) for number in range(4096) if number != vlan)
+        for port in ports:
+            await site.switch(["ovs-vsctl", "set", "Port", port, f"trunks=[{allowed}]"])
+            if vlan in await self._allowed(site, port):
+                raise FaultError(f"wanted VLAN {vlan} off the trunk {port}", "the switch still allows it")
+        return {"ports": ports}
+
+    async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
+        for port in saved["ports"]:
+            await site.switch(["ovs-vsctl", "clear", "Port", port, "trunks"])
+            if await self._allowed(site, port):
+                raise FaultError(f"wanted every VLAN back on the trunk {port}", "the switch still filters it")
+
+    async def _trunks(self, site: Site, node: str) -> list[str]:
+        listed = (await site.switch(["ovs-vsctl", "list-ports", "tor"])).split()
+        number = node.rpartition("-")[2]
+        return [port for port in listed if port.startswith(f"w{number}.lag")]
+
+    async def _allowed(self, site: Site, port: str) -> list[int]:
+        said = await site.switch(["ovs-vsctl", "get", "Port", port, "trunks"])
+        found: list[int] = json.loads(said)
+        return found
