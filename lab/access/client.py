@@ -53,6 +53,10 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self.server}>"
 
+    def close(self) -> None:
+        """Ends idle connections; the client stays usable."""
+        self.transport.close()
+
     def version(self, deadline: Deadline | None = None) -> str:
         """The server's gitVersion; the cheapest proof that it answers (ApiDown otherwise)."""
         body = self.transport.request("GET", "/version", wanted="the server's version", deadline=deadline)

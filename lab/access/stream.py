@@ -58,8 +58,7 @@ def exec_in_pod(
         try:
             return _Exec(ws, tuple(argv), place, deadline).run(stdin)
         finally:
-            with suppress(Exception):
-                ws.close(timeout=0)
+            _close(ws)
 
 
 class _Exec:
@@ -249,7 +248,11 @@ def open_port_forward(transport: Transport, vmi: str, namespace: str, port: int,
 
 def _close(ws: Any) -> None:
     """Without waiting for the peer: a shutdown wakes the reading thread, which a close() alone does not."""
-    with suppress(Exception):
-        ws.sock.shutdown(socket.SHUT_RDWR)
-    with suppress(Exception):
-        ws.shutdown()
+    sock = ws.sock
+    if sock is None:
+        return
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        sock.close()
+    ws.shutdown()

@@ -56,6 +56,10 @@ class Transport:
         self._user_agent = user_agent
         self._reached = False
 
+    def close(self) -> None:
+        """Ends the pooled connections; a later request opens new ones."""
+        self._pool.clear()
+
     def headers(self) -> dict[str, str]:
         """Credentials and user agent for one request, refreshed by the package's hook when they expire."""
         headers: dict[str, str] = {"User-Agent": self._user_agent}
