@@ -13,7 +13,7 @@ GUEST = Path(__file__).parents[3] / "lab/embedded/images/guest"
 def busybox() -> str:
     """A busybox with awk, from PATH or virtlab's cache; skips the test when there is none."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "virtlab"
-    for candidate in [shutil.which("busybox"), *map(str, cache.glob("root-*/bin/busybox"))]:
+    for candidate in [shutil.which("busybox"), *map(str, cache.glob("root-*/**/bin/busybox"))]:
         if (
             candidate
             and subprocess.run([candidate, "awk", "BEGIN{}"], capture_output=True, check=False).returncode == 0

@@ -37,3 +37,9 @@ def test_the_index_lists_the_most_basic_module_last(folder: Path) -> None:
 def test_a_missing_module_is_named(folder: Path) -> None:
     with pytest.raises(ToolError, match=r"virtio_net.*neither among the 4 modules nor built in"):
         modules.collect(folder, ["virtio_net"])
+
+
+def test_signatures_are_taken_off() -> None:
+    signed = b"module" + b"sig" + bytes(8) + (3).to_bytes(4, "big") + b"~Module signature appended~\n"
+    assert modules.unsigned(signed) == b"module"
+    assert modules.unsigned(b"module") == b"module"
