@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiohttp import web
 
-from lab.embedded.apiserver import auth, builtin, crd, openapi
+from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi
 from lab.embedded.apiserver.admission import Webhooks
 from lab.embedded.apiserver.app import ApiApp, Parts
 from lab.embedded.apiserver.deletes import Deleter
@@ -164,17 +163,8 @@ async def bootstrap(writer: Writer, folder: Path) -> None:
         "subjects": [{"apiGroup": rbac, "kind": "Group", "name": auth.MASTERS}],
     }
     await _make(writer, {"apiVersion": f"{rbac}/v1", **binding})
-    for obj in crd_manifests(folder):
+    for obj in crdfiles.load(folder):
         await _make(writer, obj)
-
-
-def crd_manifests(folder: Path) -> list[Obj]:
-    """The lab's CRDs: the YAML files of a folder."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: list[Obj] = []
-    for path in sorted(folder.glob("*.yaml")):
-        found += [document for document in yaml.load_all(path.read_bytes(), Loader=loader) if document]
-    return found
 
 
 async def _make(writer: Writer, obj: Obj) -> None:
