@@ -51,7 +51,7 @@ def dnsmasq(host: OutsideHost) -> list[str]:
     return [
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--port=0",
         "--pid-file=", f"--dhcp-leasefile=/run/{host.name}.leases", f"--log-facility=/run/{host.name}.log",
-        "--interface=eth0", "--bind-interfaces", "--dhcp-authoritative", "--log-dhcp",
+        "--interface=eth0", "--bind-interfaces", "--dhcp-authoritative", "--log-dhcp", "--no-ping",
         f"--dhcp-range={net[100]},{net[199]},{net.netmask},1h", f"--dhcp-option=option:router,{host.address.ip}",
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -124,8 +125,8 @@ async def _forever(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> 
 
 
 async def _cables(wired: int) -> None:
-    """Wait until the NICs are plugged in: the other end of the pipe is then closed."""
-    await asyncio.to_thread(os.read, wired, 1)
+    """Wait until the NICs are plugged in: there is a byte then, which is left for the agent's successors."""
+    await asyncio.to_thread(select.select, [wired], [], [])
 
 
 async def nodes_ready(layout: Layout, spec: LabSpec, tell: Callable[[str], None]) -> None:

@@ -139,8 +139,7 @@ async def _supervise(orders: Orders, layout: Layout, nodes: list[Child]) -> None
 
 async def _plug(switch: Switch, child: Child) -> None:
     await switch.plug_node(child.node, child.netns)
-    # The agent waits for end-of-file: it reads the same after it was started again.
-    os.close(child.wired)
+    os.write(child.wired, b"!")
 
 
 def entry(argv: list[str]) -> None:
