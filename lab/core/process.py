@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab.core import trace
@@ -15,6 +16,8 @@ from lab.core.errors import CommandFailed, EnvironmentTimeout, ToolMissing
 from lab.core.result import CommandResult
 
 _GRACE_S = 2.0
+PIPE = subprocess.PIPE
+Child = subprocess.Popen[bytes]
 
 
 def run(
@@ -61,7 +64,7 @@ def start_process(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """A running child in a process group of its own (Ctrl-C at the terminal does not reach it); end it with stop()."""
     try:
         return subprocess.Popen(
@@ -89,7 +92,22 @@ def start_process(
         ) from error
 
 
-def stop(child: subprocess.Popen[bytes], grace: float = _GRACE_S) -> None:
+def wait(child: Child, seconds: float) -> int | None:
+    """The exit status within so many seconds; None when it still runs."""
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def interrupt(child: Child) -> None:
+    """SIGINT to a child and its process group, as Ctrl-C would."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGINT)
+
+
+def stop(child: Child, grace: float = _GRACE_S) -> None:
     """Ends a child and its process group: asked first, killed after `grace` seconds."""
     for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
         if child.poll() is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 
 from lab.core import process
@@ -25,7 +24,7 @@ class OutsideShell:
         """Raises ToolMissing (the prefix' program), EnvironmentTimeout."""
         return process.run([*self.host.exec, *argv], deadline=deadline, place=self.place)
 
-    def start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    def start(self, argv: Sequence[str]) -> process.Child:
         """A running command with stdout and stderr as pipes; end it with process.stop()."""
         return process.start_process([*self.host.exec, *argv])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -54,7 +53,7 @@ class CommandLink:
         self.sock, theirs = socket.socketpair()
         try:
             self._child = process.start_process(
-                self.argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE
+                self.argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=process.PIPE
             )
         except BaseException:
             self.sock.close()
@@ -70,10 +69,9 @@ class CommandLink:
 
     def complaint(self) -> str:
         """What the command said on stderr, once it ended by itself."""
-        with suppress(subprocess.TimeoutExpired):
-            self._child.wait(0.5)
-            return self._child.stderr.read().decode("utf-8", "replace").strip() if self._child.stderr else ""
-        return ""
+        if process.wait(self._child, 0.5) is None or self._child.stderr is None:
+            return ""
+        return self._child.stderr.read().decode("utf-8", "replace").strip()
 
 
 class SshShell:
@@ -231,9 +229,10 @@ class _Execution:
             into += piece
 
     def _lost(self, error: Exception | None) -> Inconclusive:
+        why = (str(error) or type(error).__name__) if error else "no exit status came"
         return Inconclusive(
             f"the exit status of {self._argv[0]!r}",
-            f"the connection was lost ({error or 'no exit status came'}); output: {self._result(-1).output[-500:]!r}",
+            f"the connection was lost ({why}); output: {self._result(-1).output[-500:]!r}",
             self._place,
             "repeat the command",
         )

@@ -11,10 +11,8 @@ from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.observation import Observation, Outcome, started
 
-_LINE = re.compile(
-    r"^(?P<ip>[0-9a-fA-F.:]+) dev (?P<dev>\S+)(?: lladdr (?P<mac>(?:[0-9a-f]{2}:){5}[0-9a-f]{2}))?"
-    r"(?P<rest>(?: (?!lladdr)\S+)*)$"
-)
+_ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _STATES = {"REACHABLE", "STALE", "DELAY", "PROBE", "FAILED", "INCOMPLETE", "PERMANENT", "NOARP", "NONE"}
 
 
@@ -32,13 +30,14 @@ def parse_neighbours(text: str) -> tuple[Neighbour, ...] | None:
     """The entries of `ip neigh show`; None when a line is none."""
     found: list[Neighbour] = []
     for line in text.splitlines():
-        if not line.strip():
+        words = line.split()
+        if not words:
             continue
-        match = _LINE.match(line.strip())
-        states = [word for word in match["rest"].split() if word in _STATES] if match else []
-        if match is None:
+        if len(words) < 3 or not _ADDRESS.fullmatch(words[0]) or words[1] != "dev":
             return None
-        found.append(Neighbour(match["ip"], match["dev"], match["mac"] or "", states[-1] if states else ""))
+        mac = words[4] if words[3:4] == ["lladdr"] and _MAC.fullmatch(" ".join(words[4:5])) else ""
+        states = [word for word in words[3:] if word in _STATES]
+        found.append(Neighbour(words[0], words[2], mac, states[-1] if states else ""))
     return tuple(found)
 
 

@@ -7,10 +7,7 @@ guest that never answers again makes no gap between two answers.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
+import itertools
 import threading
 import time
 from dataclasses import dataclass
@@ -105,7 +102,7 @@ def measure(
         tail_s = max(0, summary[0] - 1 - (max(seqs) - _first_seq(text))) * interval_ms / 1000
     gaps = _gaps(sorted(times), first, 2 * interval_ms)
     if tail_s is not None and tail_s * 1000 > 2 * interval_ms:
-        gaps.append(Gap(last - first, tail_s * 1000, open=True))
+        gaps.append(Gap(last - first, round(tail_s * 1000, 3), open=True))
     return Downtime(
         source=source,
         target=target,
@@ -128,8 +125,7 @@ def _first_seq(text: str) -> int:
 
 
 def _gaps(times: list[float], first: float, over_ms: float) -> list[Gap]:
-    pairs = zip(times, times[1:], strict=False)
-    return [Gap(a - first, (b - a) * 1000) for a, b in pairs if (b - a) * 1000 > over_ms]
+    return [Gap(a - first, round((b - a) * 1000, 3)) for a, b in itertools.pairwise(times) if (b - a) * 1000 > over_ms]
 
 
 class OutsidePing:
@@ -145,7 +141,7 @@ class OutsidePing:
         self._errors: list[str] = []
         self._answers = threading.Semaphore(0)
         self._last_at = 0.0
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: process.Child | None = None
         self._threads: list[threading.Thread] = []
         self._began = 0.0
 
@@ -209,12 +205,9 @@ class OutsidePing:
         child = self._child
         if child is None:
             return
-        if child.poll() is None:
-            # ping prints its summary on SIGINT; a prefix (ssh) that dies of it without one is fine too.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_END_S)
+        # ping prints its summary on SIGINT; a prefix (ssh) that dies of it without one is fine too.
+        process.interrupt(child)
+        process.wait(child, _END_S)
         process.stop(child)
         for thread in self._threads:
             thread.join(_END_S)
@@ -224,7 +217,7 @@ class OutsidePing:
 
     def _evidence(self) -> CommandResult:
         code = self._child.returncode if self._child is not None and self._child.returncode is not None else -1
-        argv = tuple([*self._shell.host.exec, *self.argv])
+        argv = (*self._shell.host.exec, *self.argv)
         seconds = time.monotonic() - self._began
         return CommandResult(argv, self._shell.place, code, "".join(self._lines), "".join(self._errors), seconds)
 
@@ -274,8 +267,8 @@ class GuestPing:
     def stop(self, deadline: Deadline) -> Downtime:
         """Ends the ping, fetches and removes its log. Raises Inconclusive, ProbeNotStarted, GuestUnreachable."""
         script = (
-            'kill -INT "$1" 2>/dev/null; n=0; while kill -0 "$1" 2>/dev/null && [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); '
-            'done; cat "$2"; rm -f "$2"'
+            'kill -INT "$1" 2>/dev/null; n=0; '
+            'while kill -0 "$1" 2>/dev/null && [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); done; cat "$2"; rm -f "$2"'
         )
         log = self._shell.run(["sh", "-c", script, "sh", self._pid, self._log], deadline=deadline)
         if parse_summary(log.stdout) is None:
