@@ -7,7 +7,8 @@ its generated (de)serialisation: objects stay the dicts that came over the wire.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -42,6 +43,21 @@ class _Transient(Exception):
         super().__init__(str(final))
         self.final = final
         self.delay = delay
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request; `wanted` and `where` word its error; `read_s` > 0 makes the answer a stream with that patience."""
+
+    method: str
+    path: str
+    wanted: str
+    where: str
+    params: Mapping[str, str] | None = None
+    body: Any = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    read_s: float = 0.0
 
 
 class Transport:
@@ -85,25 +101,18 @@ class Transport:
         502-504 of what may be repeated, any 5xx with Retry-After. Raises ApiError and its kin, ApiDown.
         """
         deadline = deadline or Deadline.after(CALL_S)
-        response = self._retried(
-            lambda: self._once(method, path, wanted, where, params, body, content_type, accept, deadline, False),
-            deadline,
-        )
+        call = _Call(method, path, wanted, where, params, body, content_type, accept)
+        response = self._retried(lambda: self._once(call, deadline), deadline)
         return bytes(response.data)
 
     def stream(
         self, path: str, *, wanted: str, where: str = "", params: Mapping[str, str], deadline: Deadline, read_s: float
     ) -> urllib3.HTTPResponse:
         """An open GET whose body arrives bit by bit; `read_s` is the longest silence taken. Close it after use."""
-        response: urllib3.HTTPResponse = self._retried(
-            lambda: self._once(
-                "GET", path, wanted, where, params, None, "application/json", "application/json", deadline, True, read_s
-            ),
-            deadline,
-        )
-        return response
+        call = _Call("GET", path, wanted, where, params, read_s=read_s)
+        return self._retried(lambda: self._once(call, deadline), deadline)
 
-    def _retried(self, call: Any, deadline: Deadline) -> Any:
+    def _retried(self, call: Callable[[], urllib3.HTTPResponse], deadline: Deadline) -> urllib3.HTTPResponse:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Transient),
             stop=lambda state: _delay(state) >= deadline.remaining(),
@@ -117,7 +126,7 @@ class Transport:
         except _Transient as error:
             raise error.final from error.final.__cause__
 
-    def _patient(self, call: Any, patience: Deadline) -> Any:
+    def _patient(self, call: Callable[[], urllib3.HTTPResponse], patience: Deadline) -> urllib3.HTTPResponse:
         """An API that never answered is given up sooner than one that did: a wrong address is no outage."""
         try:
             answer = call()
@@ -132,48 +141,32 @@ class Transport:
         error = state.outcome.exception() if state.outcome else None
         trace.note(self.server, f"trying again: {error}".splitlines()[0], what="retry")
 
-    def _once(
-        self,
-        method: str,
-        path: str,
-        wanted: str,
-        where: str,
-        params: Mapping[str, str] | None,
-        body: Any,
-        content_type: str,
-        accept: str,
-        deadline: Deadline,
-        streaming: bool,
-        read_s: float = 0.0,
-    ) -> urllib3.HTTPResponse:
-        headers = {**self.headers(), "Accept": accept}
+    def _once(self, call: _Call, deadline: Deadline) -> urllib3.HTTPResponse:
+        headers = {**self.headers(), "Accept": call.accept}
         data = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = json.dumps(body).encode()
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+            data = json.dumps(call.body).encode()
         left = max(0.1, deadline.remaining())
-        url = self.server + path + (f"?{urlencode(params)}" if params else "")
         try:
             response: urllib3.HTTPResponse = self._pool.request(
-                method,
-                url,
+                call.method,
+                self.server + call.path + (f"?{urlencode(call.params)}" if call.params else ""),
                 headers=headers,
                 body=data,
-                preload_content=not streaming,
+                preload_content=not call.read_s,
                 retries=False,
-                timeout=urllib3.Timeout(connect=min(left, 10.0), read=read_s or left),
+                timeout=urllib3.Timeout(connect=min(left, 10.0), read=call.read_s or left),
             )
         except HTTPError as error:
-            raise self._down(error, method, wanted) from error
+            raise self._down(error, call.method, call.wanted) from error
         if response.status < 400:
             return response
         content = response.data
         response.release_conn()
-        failure = api_error(response.status, content, wanted=wanted, where=self._where(where, method, path))
-        raise self._again(failure, method, response.headers.get("Retry-After", "")) from None
-
-    def _where(self, where: str, method: str, path: str) -> str:
-        return f"{where + ', ' if where else ''}{self.server} ({method} {path})"
+        where = f"{call.where + ', ' if call.where else ''}{self.server} ({call.method} {call.path})"
+        failure = api_error(response.status, content, wanted=call.wanted, where=where)
+        raise self._again(failure, call.method, response.headers.get("Retry-After", "")) from None
 
     def _down(self, error: HTTPError, method: str, wanted: str) -> Exception:
         """A lost connection: worth another try when nothing was sent, or repeating does no harm."""
