@@ -136,10 +136,10 @@ async def serve(app: web.Application, config: Config, port: int) -> AsyncIterato
     """Serve HTTPS on the loopback address; yields the URL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(config.cert, config.key)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=120.0)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=120.0, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, ssl_context=context, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, HOST, port, ssl_context=context)
         await site.start()
         yield f"https://{HOST}:{runner.addresses[0][1]}"
     finally:

@@ -24,6 +24,7 @@ from lab.embedded.operators.objects import (
     phase_of,
 )
 
+NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 # A node that does not name one of these has as much as anybody asks for.
 UNLIMITED_WHEN_ABSENT = ("cpu", "memory", "ephemeral-storage", "pods")
@@ -108,7 +109,9 @@ def _schedulable(pod: Obj, node: Obj, _world: World) -> list[str]:
 def _tainted(pod: Obj, node: Obj, _world: World) -> list[str]:
     taints = dig(node, "spec", "taints", default=[])
     if not has_condition(node, "Ready"):
-        taints = [*taints, {"key": UNREACHABLE, "effect": "NoSchedule"}]
+        # The taint itself may be on its way still.
+        silent = has_condition(node, "Ready", "Unknown")
+        taints = [*taints, {"key": UNREACHABLE if silent else NOT_READY, "effect": "NoSchedule"}]
     taint = untolerated(pod, taints)
     if taint is None:
         return []

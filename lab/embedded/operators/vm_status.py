@@ -140,7 +140,7 @@ def vm_status(vm: Obj, vmi: Obj | None, error: SyncError | None) -> Obj:
     fresh = clone(vm)
     status = fresh.setdefault("status", {})
     status["created"] = vmi is not None
-    status["ready"] = has_condition(vmi, "Ready")
+    status["ready"] = has_condition(vmi, "Ready") and phase_of(vmi) not in FINAL
     status["stateChangeRequests"] = _pending_requests(fresh, vmi)
     _start_failure(status, vmi)
     _conditions(fresh, vmi, error)

@@ -171,7 +171,8 @@ async def _from_agent(client: web.WebSocketResponse, agent: aiohttp.ClientWebSoc
         if message.type == aiohttp.WSMsgType.BINARY:
             await client.send_bytes(message.data)
         elif message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
-            return message.type == aiohttp.WSMsgType.CLOSE or agent.close_code in (1000, 1001)
+            # aiohttp reports a bare end of the connection as code 1000 too: only a close frame tells them apart.
+            return message.type == aiohttp.WSMsgType.CLOSE
 
 
 async def _ping(client: web.WebSocketResponse) -> bool:

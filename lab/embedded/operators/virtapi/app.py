@@ -255,7 +255,7 @@ class VirtApi:
             str(pod["spec"]["nodeName"]),
             path,
             params=params,
-            refused=lambda _status, text: internal(f"dialing VM: {text}"),
+            refused=lambda _status, text: internal(f"dialing VM: {text.removeprefix('dialing VM: ')}"),
             pings=True,
         )
 
