@@ -228,7 +228,7 @@ class Watch:
                 async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
                     await self._wake.wait()
             except TimeoutError:
-                if self._options.bookmarks:
+                if self._options.bookmarks and loop.time() < end:
                     yield self._bookmark()
         if self._options.bookmarks:
             yield self._bookmark()
