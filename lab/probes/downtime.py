@@ -96,12 +96,16 @@ def measure(
     stamped = all(reply.at is not None for reply in replies)
     times = [_time(reply, stamped, interval_ms) for reply in replies]
     first, last = min(times), max(times)
-    sent = summary[0] if summary else max(seqs) - min(seqs) + 1 + int((tail_s or 0.0) * 1000 / interval_ms)
-    if tail_s is None and summary:
-        # Sequence numbers start at 1 (iputils) or 0 (busybox), and the first answers may be lost: count from the start.
-        tail_s = max(0, summary[0] - 1 - (max(seqs) - _first_seq(text))) * interval_ms / 1000
+    first_seq = _first_seq(text)
+    if summary:
+        sent = _without_in_flight(summary[0], max(seqs) - first_seq + 1, replies, interval_ms)
+    else:
+        sent = max(seqs) - first_seq + 1 + int((tail_s or 0.0) * 1000 / interval_ms)
+    if tail_s is None:
+        # Sequence numbers start at 1 (iputils) or 0 (busybox): count what was sent after the last answered one.
+        tail_s = max(0, sent - 1 - (max(seqs) - first_seq)) * interval_ms / 1000
     gaps = _gaps(sorted(times), first, 2 * interval_ms)
-    if tail_s is not None and tail_s * 1000 > 2 * interval_ms:
+    if tail_s * 1000 > 2 * interval_ms:
         gaps.append(Gap(last - first, round(tail_s * 1000, 3), open=True))
     return Downtime(
         source=source,
@@ -109,11 +113,18 @@ def measure(
         interval_ms=interval_ms,
         sent=sent,
         received=len(set(seqs)),
-        duration_s=last - first + (tail_s or 0.0),
+        duration_s=last - first + tail_s,
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.ms)),
         clock="time stamps" if stamped else "sequence numbers",
         evidence=evidence,
     )
+
+
+def _without_in_flight(sent: int, answered_up_to: int, replies: tuple[Reply, ...], interval_ms: float) -> int:
+    """What was on its way when the ping was stopped is not lost: one, and as many as fit into a usual round trip."""
+    usual = sorted(reply.ms for reply in replies)[len(replies) // 2]
+    in_flight = sent - answered_up_to
+    return answered_up_to if in_flight <= 1 + int(usual / interval_ms) else sent
 
 
 def _time(reply: Reply, stamped: bool, interval_ms: float) -> float:
