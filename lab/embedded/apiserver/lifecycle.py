@@ -57,6 +57,7 @@ class Lifecycle:
         meta = change.obj["metadata"]
         if change.type == "DELETED":
             self._owner_gone(meta["uid"])
+            self._dependent_gone(meta)
             if meta.get("namespace"):
                 self._maybe_finish_namespace(meta["namespace"])
             return
@@ -93,6 +94,12 @@ class Lifecycle:
     def _owner_gone(self, uid: str) -> None:
         for collection, obj in self._store.dependents(uid):
             self._jobs.put_nowait(lambda c=collection, u=obj["metadata"]["uid"]: self._check_owners(c, u))  # type: ignore[misc]
+
+    def _dependent_gone(self, meta: Obj) -> None:
+        for reference in meta.get("ownerReferences") or ():
+            owner = self._store.by_uid(reference["uid"])
+            if owner is not None and FOREGROUND in (owner[1]["metadata"].get("finalizers") or ()):
+                self._jobs.put_nowait(lambda c=owner[0], u=reference["uid"]: self._foreground(c, u))  # type: ignore[misc]
 
     async def _check_owners(self, collection: Collection, uid: str) -> None:
         """Delete an object whose owners are all gone; drop references to those that are gone otherwise."""
