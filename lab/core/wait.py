@@ -87,13 +87,30 @@ class _History:
         if not self._entries or self._entries[-1][1] != text:
             self._entries.append((self.elapsed, text))
 
-    @property
-    def entries(self) -> tuple[tuple[float, str], ...]:
-        return tuple(self._entries)
+    def timed_out(self, subject: str, wanted: str, advice: str, blame: Blame) -> WaitTimeout:
+        kind = EnvironmentTimeout if blame == "environment" else WaitTimeout
+        since, last = self._entries[-1]
+        return kind(
+            subject,
+            wanted,
+            last=last,
+            last_age=self.elapsed - since,
+            elapsed=self.elapsed,
+            history=tuple(self._entries),
+            advice=advice,
+        )
 
-    @property
-    def last_age(self) -> float:
-        return self.elapsed - self._entries[-1][0] if self._entries else 0.0
+    def given_up(self, subject: str, wanted: str, reason: str, advice: str, blame: Blame) -> WaitHopeless:
+        kind = EnvironmentHopeless if blame == "environment" else WaitHopeless
+        return kind(
+            subject,
+            wanted,
+            reason=reason,
+            last=self._entries[-1][1],
+            elapsed=self.elapsed,
+            history=tuple(self._entries),
+            advice=advice,
+        )
 
 
 def wait_until(
@@ -125,25 +142,9 @@ def wait_until(
             if seen.met:
                 return seen.value
             if reason := seen.hopeless or (hopeless() if hopeless else None):
-                raise _hopeless(blame)(
-                    subject,
-                    wanted,
-                    reason=reason,
-                    last=seen.text,
-                    elapsed=history.elapsed,
-                    history=history.entries,
-                    advice=advice,
-                )
+                raise history.given_up(subject, wanted, reason, advice, blame)
             if final:
-                raise _timeout(blame)(
-                    subject,
-                    wanted,
-                    last=seen.text,
-                    last_age=history.last_age,
-                    elapsed=history.elapsed,
-                    history=history.entries,
-                    advice=advice,
-                )
+                raise history.timed_out(subject, wanted, advice, blame)
             _await_change(changes, deadline, span, seen.text)
 
 
@@ -153,11 +154,3 @@ def _await_change(changes: Changes, deadline: Deadline, span: trace.Span, text: 
         if changes.wait(min(HEARTBEAT_S, deadline.remaining())):
             return
         span.observed(text)
-
-
-def _timeout(blame: Blame) -> type[WaitTimeout]:
-    return EnvironmentTimeout if blame == "environment" else WaitTimeout
-
-
-def _hopeless(blame: Blame) -> type[WaitHopeless]:
-    return EnvironmentHopeless if blame == "environment" else WaitHopeless

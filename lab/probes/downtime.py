@@ -87,23 +87,21 @@ def measure(
     where = f"ping {source} -> {target}"
     if not replies:
         said = text.strip()[-300:] or "no output"
-        raise ProbeNotStarted(
-            f"answers before the disturbance ({where})", said, source, "does it answer a plain ping before?"
-        )
+        raise ProbeNotStarted(f"answers before the disturbance ({where})", said, source, "does it answer a plain ping?")
     seqs = [reply.seq for reply in replies]
     if summary and (summary[0] < len(set(seqs)) or summary[0] <= max(seqs) - min(seqs)):
         raise Inconclusive(f"ping's summary to match its lines ({where})", evidence.stdout[-500:], source, "repeat it")
     stamped = all(reply.at is not None for reply in replies)
     times = [_time(reply, stamped, interval_ms) for reply in replies]
     first, last = min(times), max(times)
-    first_seq = _first_seq(text)
+    # Sequence numbers start at 1 (iputils) or 0 (busybox).
+    answered_up_to = max(seqs) + (0 if "icmp_seq=" in text else 1)
     if summary:
-        sent = _without_in_flight(summary[0], max(seqs) - first_seq + 1, replies, interval_ms)
+        sent = _without_in_flight(summary[0], answered_up_to, replies, interval_ms)
     else:
-        sent = max(seqs) - first_seq + 1 + int((tail_s or 0.0) * 1000 / interval_ms)
+        sent = answered_up_to + int((tail_s or 0.0) * 1000 / interval_ms)
     if tail_s is None:
-        # Sequence numbers start at 1 (iputils) or 0 (busybox): count what was sent after the last answered one.
-        tail_s = max(0, sent - 1 - (max(seqs) - first_seq)) * interval_ms / 1000
+        tail_s = max(0, sent - answered_up_to) * interval_ms / 1000
     gaps = _gaps(sorted(times), first, 2 * interval_ms)
     if tail_s * 1000 > 2 * interval_ms:
         gaps.append(Gap(last - first, round(tail_s * 1000, 3), open=True))
@@ -129,10 +127,6 @@ def _without_in_flight(sent: int, answered_up_to: int, replies: tuple[Reply, ...
 
 def _time(reply: Reply, stamped: bool, interval_ms: float) -> float:
     return reply.at if stamped and reply.at is not None else reply.seq * interval_ms / 1000
-
-
-def _first_seq(text: str) -> int:
-    return 1 if "icmp_seq=" in text else 0
 
 
 def _gaps(times: list[float], first: float, over_ms: float) -> list[Gap]:
