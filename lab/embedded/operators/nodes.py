@@ -23,6 +23,7 @@ from lab.embedded.operators.objects import (
     namespace_of,
     now,
     phase_of,
+    uid_of,
 )
 from lab.embedded.operators.placement import UNREACHABLE
 from lab.embedded.operators.reconcile import Controller
@@ -42,6 +43,9 @@ class NodeController(Controller):
         self.kube, self.recorder = kube, recorder
         self.nodes, self.pods = informers.get(NODE), informers.get(POD)
         self.leases = informers.get(LEASE, namespace=LEASE_NAMESPACE)
+        # The kubelet's last words before a silence. One that writes changes only does not repeat them afterwards.
+        self._last_words: dict[str, list[Obj]] = {}
+        self._ready_before: dict[str, Obj] = {}
         self.watch(self.nodes)
         self.watch(self.leases, self._lease_keys)
 
@@ -51,7 +55,9 @@ class NodeController(Controller):
             return None
         silent = self._silent_for(node)
         if silent is None or silent <= STALE_SECONDS:
-            if has_condition(node, "Ready"):
+            if has_condition(node, "Ready", "Unknown") and key in self._last_words:
+                await self._revive(node)
+            elif has_condition(node, "Ready"):
                 await self._open(node)
             return 0.1 + STALE_SECONDS - (silent or 0.0)
         await self._close(node)
@@ -82,8 +88,23 @@ class NodeController(Controller):
         if body:
             await self.kube.patch(NODE, name_of(node), None, body)
 
+    async def _revive(self, node: Obj) -> None:
+        """Put back what the silence covered; what is true now the kubelet says itself."""
+        words = [{**entry, "lastTransitionTime": now()} for entry in self._last_words[name_of(node)]]
+        body = {"status": {"conditions": words}}
+        await self.kube.patch(NODE, name_of(node), None, body, type="strategic", subresource="status")
+        del self._last_words[name_of(node)]
+        for pod in self.pods.items.values():
+            before = self._ready_before.pop(uid_of(pod), None) if self._is_on(pod, node) else None
+            if before is not None and has_condition(pod, "Ready", "False"):
+                await self._put_ready(pod, {**before, "lastTransitionTime": now()})
+
+    def _is_on(self, pod: Obj, node: Obj) -> bool:
+        return bool(dig(pod, "spec", "nodeName") == name_of(node))
+
     async def _close(self, node: Obj) -> None:
         if has_condition(node, "Ready"):
+            self._last_words[name_of(node)] = conditions_of(node)
             entries = [self._unknown(entry) for entry in conditions_of(node)]
             missing = set(CONDITION_TYPES) - {entry["type"] for entry in entries}
             entries += [self._unknown({"type": kind}) for kind in sorted(missing)]
@@ -98,7 +119,7 @@ class NodeController(Controller):
             labels = {"labels": {SCHEDULABLE: "false"}}
             await self.kube.patch(NODE, name_of(node), None, {"metadata": labels, "spec": {"taints": taints + added}})
         for pod in self.pods.items.values():
-            if dig(pod, "spec", "nodeName") == name_of(node):
+            if self._is_on(pod, node):
                 await self._unready(pod)
 
     def _unknown(self, entry: Obj) -> Obj:
@@ -116,11 +137,14 @@ class NodeController(Controller):
         ready = condition(pod, "Ready")
         if ready is None or ready.get("status") != "True" or phase_of(pod) in ("Succeeded", "Failed"):
             return
-        change = {**ready, "status": "False", "lastTransitionTime": now()}
-        body = {"status": {"conditions": [change]}}
+        self._ready_before[uid_of(pod)] = ready
+        await self._put_ready(pod, {**ready, "status": "False", "lastTransitionTime": now()})
+        self.recorder.warning(pod, "NodeNotReady", "Node is not ready")
+
+    async def _put_ready(self, pod: Obj, ready: Obj) -> None:
+        body = {"status": {"conditions": [ready]}}
         try:
             await self.kube.patch(POD, name_of(pod), namespace_of(pod), body, type="strategic", subresource="status")
         except KubeError as error:
             if not error.not_found:
                 raise
-        self.recorder.warning(pod, "NodeNotReady", "Node is not ready")

@@ -38,7 +38,7 @@ class Recorder:
             regarding, type_, reason, message = await self._queue.get()
             try:
                 await self._kube.event(regarding, type_, reason, message, self._component)
-            except KubeError as error:
+            except (KubeError, TimeoutError, OSError) as error:
                 log.warning("event %s on %s was lost: %s", reason, key_of(regarding), error)
 
     def _note(self, regarding: Obj, type_: str, reason: str, message: str) -> None:

@@ -39,6 +39,24 @@ class Cluster:
     nodes: Nodes
     server: str
     ca: Path
+    config: Config
+    operators: asyncio.Task[None] | None = None
+
+    async def start_operators(self) -> None:
+        """Start them and wait until they are registered."""
+        ready, begun = asyncio.Event(), time.monotonic()
+        self.operators = asyncio.create_task(run(self.config, ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([self.operators, waiting], timeout=10.0, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self.operators.done():
+            await self.operators
+        print(f"operators ready after {time.monotonic() - begun:.3f} s")
+
+    async def stop_operators(self) -> None:
+        if self.operators is not None:
+            self.operators.cancel()
+            await asyncio.gather(self.operators, return_exceptions=True)
 
     async def until(self, kind: Any, key: str, holds: Callable[[Obj], Any], seconds: float = 5.0) -> Obj:
         """The object once `holds(object)`; the time-out shows what it was last."""
@@ -270,22 +288,10 @@ async def cluster(
         nodes = Nodes(node_kube, informers, [f"worker-{index + 1}" for index in range(workers)], port)
         await informers.start()
         await nodes.start()
-        ready = asyncio.Event()
-        operators = asyncio.create_task(run(config, ready))
-        stack.push_async_callback(_stop, operators)
-        before = time.monotonic()
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait([operators, waiting], timeout=10.0, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if operators.done():
-            await operators
-        print(f"operators ready after {time.monotonic() - before:.3f} s")
-        yield Cluster(kube, informers, nodes, server, pki.ca)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        lab = Cluster(kube, informers, nodes, server, pki.ca, config)
+        stack.push_async_callback(lab.stop_operators)
+        await lab.start_operators()
+        yield lab
 
 
 def client_tls(ca: Path) -> ssl.SSLContext:

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from cluster import AGENT_TOKEN, Cluster, client_tls, cluster
-from operator_samples import Obj, nad, vm
+from operator_samples import VMI_SPEC, Obj, nad, vm
 
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import APISERVICE, EVENT, KUBEVIRT, NAD, NAMESPACE, NODE, POD, VM, VMI, VMIM
-from lab.embedded.operators.objects import condition, dig, labels_of, phase_of
+from lab.embedded.operators.objects import clone, condition, dig, labels_of, phase_of
 
 Scene = Callable[[Cluster], Awaitable[None]]
 SUB = "/apis/subresources.kubevirt.io/v1/namespaces/demo"
@@ -421,10 +421,55 @@ def test_a_silent_node(tmp_path: Path) -> None:
         assert labels_of(silent)["kubevirt.io/schedulable"] == "false"
         await lab.until(VM, "demo/vm", lambda vm: not vm["status"].get("ready"))
         await lab.nodes.beat("worker-3")
-        ready = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}}
-        await lab.kube.patch(NODE, "worker-3", None, ready, type="strategic", subresource="status")
         back = await lab.until(NODE, "worker-3", lambda node: not dig(node, "spec", "taints"))
+        assert (condition(back, "Ready") or {})["reason"] == "KubeletReady"
         assert labels_of(back)["kubevirt.io/schedulable"] == "true"
+        await lab.until(VM, "demo/vm", lambda vm: vm["status"].get("ready"))
+
+    play(tmp_path, scene)
+
+
+def test_a_vmi_of_its_own(tmp_path: Path) -> None:
+    async def scene(lab: Cluster) -> None:
+        await lab.kube.create(VMI, {"metadata": {"name": "own", "namespace": "demo"}, "spec": clone(VMI_SPEC)})
+        await lab.until(VMI, "demo/own", lambda vmi: phase_of(vmi) == "Running")
+        await migrate(lab, vmi="own")
+        await lab.until(VMIM, "demo/m", lambda entry: phase_of(entry) == "Succeeded")
+        await lab.kube.delete(VMI, "own", "demo")
+        await lab.gone(VMI, "demo/own")
+        await lab.gone(VMIM, "demo/m")
+        assert await launchers(lab) == []
+
+    play(tmp_path, scene)
+
+
+def test_a_namespace_goes_with_all_that_runs_in_it(tmp_path: Path) -> None:
+    async def scene(lab: Cluster) -> None:
+        await running(lab)
+        await migrate(lab)
+        await lab.until(VMIM, "demo/m", lambda entry: phase_of(entry) == "Succeeded")
+        await lab.kube.delete(NAMESPACE, "demo")
+        await lab.gone(NAMESPACE, "demo", 15.0)
+
+    play(tmp_path, scene)
+
+
+def test_a_restart_of_the_operators_changes_nothing(tmp_path: Path) -> None:
+    async def scene(lab: Cluster) -> None:
+        await running(lab)
+        await lab.until(VM, "demo/vm", lambda vm: vm["status"].get("ready"))
+        await lab.stop_operators()
+        lab.nodes.hold_target = True
+        before = {kind: {e["metadata"]["uid"] for e in await lab.kube.list(kind)} for kind in (VM, VMI, POD)}
+        await lab.start_operators()
+        await running(lab, "second")
+        after = {kind: {e["metadata"]["uid"] for e in await lab.kube.list(kind)} for kind in (VM, VMI, POD)}
+        assert all(before[kind] <= after[kind] for kind in before)
+        assert {kind.kind: len(after[kind] - before[kind]) for kind in before} == {
+            "VirtualMachine": 1,
+            "VirtualMachineInstance": 1,
+            "Pod": 1,
+        }
 
     play(tmp_path, scene)
 
