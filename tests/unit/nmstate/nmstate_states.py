@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lab.embedded.node.nmstate.desired import parse, with_default_vlans
+from lab.embedded.node.nmstate.desired import with_default_vlans
 from lab.embedded.node.nmstate.merge import merge
 from lab.embedded.node.nmstate.model import Bridge, Host, Link, Port, Route
+from lab.embedded.node.nmstate.parsing import parse
 
 NICS = ("ens3", "enp1s0", "enp6s0f0", "enp6s0f1", "enp7s0f0", "enp7s0f1")
 

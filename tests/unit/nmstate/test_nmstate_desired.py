@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import nmstate_seed as seed
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nmstate_states import merged, node
 
-from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, features, parse, with_default_vlans
+from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, features, with_default_vlans
 from lab.embedded.node.nmstate.errors import ApplyError
+from lab.embedded.node.nmstate.parsing import parse, resolve
+from lab.embedded.node.nmstate.transition import Steps, restoration, transition
+from lab.embedded.node.nmstate.verify import verify
 
 
 def refusal(text: str) -> str:
@@ -100,3 +107,73 @@ def test_stp_is_taken_in_both_forms() -> None:
 def test_features_are_those_of_nmstate_statistics() -> None:
     assert features(parse(yaml.safe_load(seed.OVS_BR1))) == ["ovn-mapping"]
     assert features(parse(yaml.safe_load(seed.BOND2))) == []
+
+
+NICS = st.sampled_from(["ens3", "enp6s0f0", "enp6s0f1"])
+MADE = st.sampled_from(["bond1", "br1", "ovs-br1", "ovs0"])
+ODD = st.sampled_from(["br-ex", "-x", "a b", "x" * 20, "lo", "eth9", "enp1s0"])
+NAMES = st.one_of(NICS, MADE, NICS, MADE, ODD)
+PORT_NAMES = st.lists(NAMES, max_size=3, unique=True)
+ADDRESSES = st.sampled_from(["10.0.0.1/24", "fd00::1/64", "10.0.0.2/99", "fe80::1%x y/64", "nope/1"])
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-1, 70000), st.sampled_from(["", "up", "x\ny"]))
+
+
+@st.composite
+def interfaces(draw: st.DrawFn) -> dict[str, Any]:
+    """One interface of any kind; mostly well formed, sometimes hostile."""
+    kind = draw(st.sampled_from(["bond", "linux-bridge", "ovs-bridge", "ovs-interface", "ethernet", None]))
+    item: dict[str, Any] = {"name": draw(NAMES), "state": draw(st.sampled_from(["up", "up", "up", "down", "absent"]))}
+    if kind:
+        item["type"] = kind
+    ports = draw(PORT_NAMES)
+    if kind == "bond":
+        item["link-aggregation"] = {"mode": draw(st.sampled_from([1, "802.3ad", "balance-rr"])), "port": ports}
+    elif kind in ("linux-bridge", "ovs-bridge"):
+        item["bridge"] = {"port": [{"name": name} for name in ports], "options": {"stp": draw(st.sampled_from(
+            [{"enabled": True}, {"enabled": False}, *([True] if kind == "ovs-bridge" else [])]))}}  # fmt: skip
+    if draw(st.integers(0, 3)) == 0:
+        address, _, prefix = draw(ADDRESSES).rpartition("/")
+        family = "ipv6" if ":" in address else "ipv4"
+        item[family] = {"enabled": True, "address": [{"ip": address, "prefix-length": int(prefix)}]}
+    if draw(st.integers(0, 5)) == 0:
+        item[draw(st.sampled_from(["mtu", "mac-address", "controller", "bridge", "nonsense"]))] = draw(SCALARS)
+    return item
+
+
+ROUTES = st.dictionaries(
+    st.sampled_from(["destination", "next-hop-interface", "next-hop-address", "metric", "state"]),
+    st.one_of(SCALARS, NAMES, st.sampled_from(["10.0.0.0/8", "::/0", "10.0.0.9", "absent"])),
+)
+STATES = st.fixed_dictionaries(
+    {"interfaces": st.lists(interfaces(), max_size=3)},
+    optional={"routes": st.fixed_dictionaries({"config": st.lists(ROUTES, max_size=2)})},
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STATES, STATES)
+def test_any_state_is_planned_or_refused_and_never_smuggles_a_command(
+    first: dict[str, Any], document: dict[str, Any]
+) -> None:
+    start = node()
+    with contextlib.suppress(ApplyError):
+        start = merged(start, first)
+    try:
+        target = merged(start, document)
+        verify(resolve(parse(with_default_vlans(document)), start), target)
+    except ApplyError:
+        return
+    steps = transition(start, target)
+    for line in (*steps.before, *steps.after):
+        assert "\n" not in line
+        assert "-x" not in line.split()
+    back = restoration(start, target, target)
+    assert (back.links, back.bridges, back.mappings, back.routes) == (
+        start.links, start.bridges, start.mappings, start.routes)  # fmt: skip
+    try:
+        again = merged(target, document)
+    except ApplyError:
+        # What the first apply removed may be unknown to the second.
+        assert any(item["state"] != "up" for item in document["interfaces"])
+        return
+    assert transition(target, again) == Steps()

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from nmstate_states import merged, node
 
-from lab.embedded.node.nmstate.desired import parse, with_default_vlans
+from lab.embedded.node.nmstate.desired import with_default_vlans
 from lab.embedded.node.nmstate.errors import NmstateError
 from lab.embedded.node.nmstate.model import Host, Port, Route
+from lab.embedded.node.nmstate.parsing import parse
 from lab.embedded.node.nmstate.transition import Steps, restoration, transition
 from lab.embedded.node.nmstate.verify import verify
 

@@ -21,11 +21,12 @@ from lab.embedded.errors import LabError
 from lab.embedded.host.command import run
 from lab.embedded.host.link import ip, tx_checksum_off
 from lab.embedded.host.ovs import Ovs
-from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Desired, parse
+from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Desired
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.errors import BUG, PLUGIN, VERIFICATION, ApplyError, NmstateError, ProbesFailed
 from lab.embedded.node.nmstate.merge import merge
 from lab.embedded.node.nmstate.model import Host
+from lab.embedded.node.nmstate.parsing import parse, resolve
 from lab.embedded.node.nmstate.readback import IPV6_CONF, Reader
 from lab.embedded.node.nmstate.show import show
 from lab.embedded.node.nmstate.transition import Steps, restoration, transition
@@ -50,6 +51,8 @@ class Outcome:
 
     changes: tuple[str, ...] = ()
     not_set: tuple[str, ...] = ()
+    moved: bool = False
+    """The node lost an address: connections made from it are dead, though nobody was told."""
 
 
 class Node:
@@ -74,12 +77,14 @@ class Node:
         async with self.lock:
             checkpoint = await self._read()
             selected = await probes.select(checkpoint) if probes is not None else ()
+            desired = resolve(desired, checkpoint)
             planned = merge(checkpoint, desired)
             steps = transition(checkpoint, planned)
             await self._put_in_place(desired, checkpoint, planned, steps)
             if probes is not None:
                 await self._probe(probes, selected, checkpoint, planned)
-            return Outcome(tuple(steps.lines()), tuple(not_set(desired)))
+            moved = bool(steps) and bool(_addresses(checkpoint) - _addresses(await self._read()))
+            return Outcome(tuple(steps.lines()), tuple(not_set(desired)), moved)
 
     async def _put_in_place(self, desired: Desired, checkpoint: Host, planned: Host, steps: Steps) -> None:
         try:
@@ -183,6 +188,10 @@ class Node:
             result = await run(argv, input=("\n".join(lines) + "\n").encode(), check=False)
             if result.returncode != 0:
                 log.error("rollback: %s", result)
+
+
+def _addresses(host: Host) -> set[str]:
+    return {address for link in host.links.values() for address in link.addresses | link.dynamic}
 
 
 async def _write(path: Path, text: str) -> None:

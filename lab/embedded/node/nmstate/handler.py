@@ -73,11 +73,16 @@ class Queue:
 class _Applied:
     """The node and its probes as the one thing that a reconciler needs."""
 
-    def __init__(self, node: Node, probes: NodeProbes) -> None:
-        self.node, self.probes = node, probes
+    def __init__(self, node: Node, probes: NodeProbes, moved: Callable[[], None]) -> None:
+        self.node, self.probes, self.moved = node, probes, moved
 
     async def apply(self, document: Obj) -> Outcome:
-        return await self.node.apply(document, self.probes)
+        outcome = await self.node.apply(document, self.probes)
+        if outcome.moved:
+            # The pool would go on handing out connections from the lost address, each a time-out long.
+            await self.probes.kube.close()
+            self.moved()
+        return outcome
 
 
 class NmstateHandler:
@@ -88,14 +93,14 @@ class NmstateHandler:
         self.settings = Settings.from_environment()
         name = ctx.node.name
         self.node = Node(ctx.ovs, ctx.node.nics, ctx.rundir / "nmstate", dhcp_wait=self.settings.dhcp_seconds)
+        self._refresh = asyncio.Event()
         probes = NodeProbes(ctx.kube, name, self.settings)
-        self.policies = PolicyReconciler(ctx.kube, name, _Applied(self.node, probes), self.settings)
+        self.policies = PolicyReconciler(ctx.kube, name, _Applied(self.node, probes, self._refresh.set), self.settings)
         self.state = NodeState(ctx.kube, name, self.node.show)
         self._generations: dict[str, tuple[str, int]] = {}
         self._pending: set[str] = set()
         self._busy: dict[str, int] = {}
         self._labels: dict[str, str] | None = None
-        self._refresh = asyncio.Event()
         self._refresh_stamp: str | None = None
         self._queue = Queue(self.settings.backoff)
 
@@ -177,7 +182,8 @@ class NmstateHandler:
                 self._queue.add_later(name)
                 continue
             if isinstance(again, Requeue):
-                self._pending.add(name)
+                if again.pending:
+                    self._pending.add(name)
                 self._queue.add_later(name)
             else:
                 self._queue.forget(name)

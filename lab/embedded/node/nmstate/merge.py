@@ -14,13 +14,14 @@ from lab.embedded.node.nmstate.bridges import attach, linux_bridge, ovs_bridge, 
 from lab.embedded.node.nmstate.desired import CONTROLLERS, Desired, Iface
 from lab.embedded.node.nmstate.draft import Draft, enslave, type_of, unconfigure
 from lab.embedded.node.nmstate.errors import invalid, unsupported
-from lab.embedded.node.nmstate.model import BOND_ROLE, INTEGRATION_BRIDGE, Bridge, Host
+from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Host
+from lab.embedded.node.nmstate.parsing import resolve
 from lab.embedded.node.nmstate.routes import routes_of
 
 
 def merge(current: Host, desired: Desired) -> Host:
     """The Host that ``desired`` asks for. Raises NmstateError (InvalidArgument, NotSupportedError)."""
-    resolved = [_resolve(iface, current) for iface in desired.interfaces if iface.state != "ignore"]
+    resolved = resolve(desired, current).interfaces
     draft = Draft(current)
     for iface in resolved:
         if not iface.up:
@@ -50,17 +51,6 @@ def merge(current: Host, desired: Desired) -> Host:
         dns_servers=current.dns_servers if desired.dns is None else tuple(desired.dns.get("server", ())),
         dns_search=current.dns_search if desired.dns is None else tuple(desired.dns.get("search", ())),
     )
-
-
-def _resolve(iface: Iface, current: Host) -> Iface:
-    if iface.name == INTEGRATION_BRIDGE:
-        raise unsupported(f"Interface {INTEGRATION_BRIDGE} belongs to OVN and cannot be changed by a policy")
-    if iface.type:
-        return iface
-    kind = type_of(current, iface.name)
-    if not kind and iface.state != "absent":
-        raise invalid(f"Failed to find unknown type interface {iface.name} in current state")
-    return replace(iface, type=kind)
 
 
 def _check_ports(current: Host, ups: list[Iface]) -> None:

@@ -19,8 +19,9 @@ from lab.embedded.kube import Kube, KubeError, Obj
 from lab.embedded.model.kinds import NNCE, NNCP, NNS, NODE, POD
 from lab.embedded.node.nmstate import conditions as cond
 from lab.embedded.node.nmstate.apply import Outcome
-from lab.embedded.node.nmstate.desired import features, parse, with_default_vlans
+from lab.embedded.node.nmstate.desired import features, with_default_vlans
 from lab.embedded.node.nmstate.errors import ApplyError, ProbesFailed
+from lab.embedded.node.nmstate.parsing import parse
 from lab.embedded.node.nmstate.settings import (
     HANDLER_LABEL,
     HANDLER_NAMESPACE,
@@ -36,6 +37,10 @@ CONFLICTS = 12
 OUTAGE_SECONDS = 60.0
 NOT_SET = "virtlab.dev/not-set"
 COMPONENT = "nmstate-handler"
+NO_CAPTURE = (
+    "failure generating desiredState and capturedStates: `capture` expressions are not evaluated by this lab; "
+    "write the interfaces out in desiredState"
+)
 
 
 class Applier(Protocol):
@@ -46,7 +51,9 @@ class Applier(Protocol):
 
 @dataclass(frozen=True)
 class Requeue:
-    """Come again: with the doubling delay of the queue."""
+    """Come again, with the doubling delay of the queue; ``pending``: sooner when another node gives its place back."""
+
+    pending: bool = False
 
 
 class LimitReached(Exception):
@@ -91,6 +98,9 @@ class PolicyReconciler:
         enactment = await self._initialise(policy, node)
         previous = enactment.get("status", {}).get("conditions")
         enactment, document = await self._fill(policy, enactment)
+        if policy.get("spec", {}).get("capture"):
+            await self._enactment(name, lambda s: _conditions(s, cond.enactment_failed, NO_CAPTURE, self.clock()))
+            return None
         key = str(enactment["status"]["policyGeneration"])
         if enactment["status"].get("retryCount", {}).get(key, 0) >= self.settings.max_retries:
             return None
@@ -120,7 +130,7 @@ class PolicyReconciler:
     async def _failed(self, policy: Obj, failure: ApplyError, key: str) -> Requeue | None:
         name = policy["metadata"]["name"]
         message = failure_text(self.node, failure)
-        log.warning("%s", message)
+        log.warning("%s", message[:600])
         counts: dict[str, int] = {}
 
         def count(status: Obj) -> None:
@@ -232,7 +242,7 @@ class PolicyReconciler:
         limit = cond.max_unavailable(len(enactments), policy.get("spec", {}).get("maxUnavailable"))
         failed = sum(cond.finally_failed(item, policy["metadata"]["generation"]) for item in enactments)
         if failed < limit:
-            return (Requeue(),)
+            return (Requeue(pending=True),)
         text = f'reconciliation of enactment "{enactment["metadata"]["name"]}" has aborted'
         await self.kube.event(policy, "Warning", "ReconcileFailed", text, COMPONENT)
         await self._enactment(name, lambda s: _conditions(s, cond.enactment_aborted, text, self.clock()))

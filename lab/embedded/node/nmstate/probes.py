@@ -7,11 +7,11 @@ node's readiness always. The texts, misspelling included, are upstream's. It mus
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import random
 import struct
 from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import urlsplit
 
 from lab.embedded.host.command import CommandFailed, run
 from lab.embedded.kube import Kube, KubeError
@@ -81,14 +81,18 @@ class NodeProbes:
 
     async def _api(self) -> bool:
         # A connection of its own: one that is kept alive could still be served from before the change.
-        address = urlsplit(self.kube.server)
-        _reader, writer = await asyncio.open_connection(address.hostname, address.port or 443)
-        writer.close()
-        await self.kube.get(NAMESPACE, "default")
+        async with self._fresh() as kube:
+            await kube.get(NAMESPACE, "default")
         return True
 
+    def _fresh(self) -> Kube:
+        kube = copy.copy(self.kube)
+        kube._session = None
+        return kube
+
     async def _ready(self) -> bool:
-        node = await self.kube.get(NODE, self.node)
+        async with self._fresh() as kube:
+            node = await kube.get(NODE, self.node)
         conditions = node.get("status", {}).get("conditions", ())
         return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 

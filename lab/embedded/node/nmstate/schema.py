@@ -165,10 +165,21 @@ BOND_OPTIONS = (
     "miimon", "min_links", "num_grat_arp", "num_unsol_na", "packets_per_slave", "primary", "primary_reselect",
     "resend_igmp", "tlb_dynamic_lb", "updelay", "use_carrier", "xmit_hash_policy", "balance_slb", "arp_missed_max",
 )  # fmt: skip
+BOND_OPTION_TYPES: dict[str, Any] = {
+    **dict.fromkeys(BOND_OPTIONS, "any"),
+    **dict.fromkeys(("miimon", "updelay", "downdelay"), "int"),
+    "primary": "str",
+}
 BOND = Shape(
     {
         "mode": choice(*BOND_MODES, aliases={str(number): name for number, name in enumerate(BOND_MODES)}),
-        "options": Shape(dict.fromkeys(BOND_OPTIONS, "any")),
+        "options": Shape(
+            {
+                **dict.fromkeys(BOND_OPTIONS, "any"),
+                **dict.fromkeys(("miimon", "updelay", "downdelay"), "int"),
+                "primary": "str",
+            }
+        ),
         "port": ["str"],
         "ports-config": [Shape({"name": "str", "priority": "int", "queue-id": "int"}, required=("name",))],
     },
@@ -182,6 +193,8 @@ LINUX_BRIDGE_OPTIONS: dict[str, Any] = {
         "multicast-query-response-interval", "multicast-query-use-ifaddr", "multicast-router", "multicast-snooping",
         "multicast-startup-query-count", "multicast-startup-query-interval", "vlan-protocol", "vlan-default-pvid",
     ), "any"),
+    "mac-ageing-time": "int", "group-forward-mask": "int", "group-fwd-mask": "int", "multicast-snooping": "bool",
+    "multicast-querier": "bool",
     "stp": Shape({
         "enabled": "bool", "forward-delay": "int", "hello-time": "int", "max-age": "int", "priority": "int",
     }),
