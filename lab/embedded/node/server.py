@@ -5,6 +5,7 @@ Every request needs the lab's bearer token; what the routes do is the components
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,17 +45,12 @@ def build(components: Sequence[Served], token: str) -> web.Application:
     return app
 
 
-class AgentServer:
-    """Serves an application on one address until cancelled."""
-
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        self.host, self.port = host, port
-
-    async def start(self) -> None:
-        """Listen. Raises OSError (the address is not there yet, or the port is taken)."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-
-    async def stop(self) -> None:
-        await self._runner.cleanup()
+async def serve_agent(components: Sequence[Served], *, host: str, port: int, token: str) -> None:
+    """Serve until cancelled. Raises OSError (the address is not there yet, or the port is taken)."""
+    runner = web.AppRunner(build(components, token), access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()

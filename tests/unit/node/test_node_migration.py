@@ -1,0 +1,123 @@
+"""Limits, and the verdict on a migration's progress, against a scripted QMP server on a real socket."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qemu.qmp import QMPClient
+
+from lab.embedded.node import migration
+from lab.embedded.node.migration import GIB, Limits, MigrationFailed, Progress
+from lab.embedded.node.qemu import Qemu
+
+
+def test_limits_from_the_clusters_configuration() -> None:
+    assert Limits.of({}, 128 * 2**20) == Limits()
+    limits = Limits.of(
+        {"bandwidthPerMigration": "64Mi", "completionTimeoutPerGiB": 800, "allowPostCopy": True}, 2 * GIB
+    )
+    assert (limits.bandwidth, limits.completion, limits.post_copy) == (64 * 2**20, 1600, True)
+    assert migration.sending(limits) == {"downtime-limit": 30, "max-bandwidth": 64 * 2**20}
+    assert migration.sending(Limits())["max-bandwidth"] == 2**40
+
+
+def test_announcements_stay_in_qemus_ranges() -> None:
+    rounds = migration.announcing()
+    assert 1 <= rounds["step"] <= 10000
+    assert rounds["rounds"] <= 1000
+
+
+Script = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def play(folder: Path, script: Script, limits: Limits, abort: bool = False) -> Any:
+    asked: list[dict[str, Any]] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        version = {"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": ""}
+        writer.write(json.dumps({"QMP": {"version": version, "capabilities": []}}).encode() + b"\r\n")
+        # The client sends JSON without line ends.
+        rest = ""
+        while data := await reader.read(4096):
+            rest += data.decode()
+            while rest:
+                message, end = json.JSONDecoder().raw_decode(rest)
+                rest = rest[end:]
+                asked.append(message)
+                result = {} if message["execute"] == "qmp_capabilities" else script(message)
+                writer.write(json.dumps({"return": result, "id": message.get("id")}).encode() + b"\r\n")
+        writer.close()
+
+    async def scene() -> Any:
+        server = await asyncio.start_unix_server(handle, str(folder / "q"))
+        client = QMPClient("test")
+        async with asyncio.timeout(5):
+            await client.connect(str(folder / "q"))
+        progress = Progress(Qemu(folder, None, client), limits)  # type: ignore[arg-type]
+        try:
+            async with asyncio.timeout(10):
+                ending = asyncio.ensure_future(progress.finish())
+                if abort:
+                    await progress.abort()
+                return await ending, asked
+        finally:
+            await client.disconnect()
+            server.close()
+
+    return asyncio.run(scene())
+
+
+def test_completed(tmp_path: Path) -> None:
+    said, _ = play(tmp_path, lambda _m: {"status": "completed", "downtime": 4}, Limits())
+    assert said["downtime"] == 4
+
+
+def test_failed_with_qemus_words(tmp_path: Path) -> None:
+    with pytest.raises(MigrationFailed) as error:
+        play(tmp_path, lambda _m: {"status": "failed", "error-desc": "Unable to write to socket"}, Limits())
+    assert (error.value.reason, error.value.aborted) == ("Live migration failed: Unable to write to socket", False)
+
+
+def test_aborted(tmp_path: Path) -> None:
+    cancelled = []
+
+    def script(message: dict[str, Any]) -> dict[str, Any]:
+        if message["execute"] == "migrate_cancel":
+            cancelled.append(1)
+            return {}
+        return {"status": "cancelled" if cancelled else "active", "ram": {"remaining": 1}}
+
+    with pytest.raises(MigrationFailed) as error:
+        play(tmp_path, script, Limits(), abort=True)
+    assert (error.value.reason, error.value.aborted) == (migration.ABORTED, True)
+
+
+def test_stuck_is_cancelled_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MigrationFailed, match="Live migration stuck for 1 seconds"):
+        play(tmp_path, lambda _m: {"status": "active", "ram": {"remaining": 100}}, Limits(progress=0.6))
+
+
+def test_never_ending_is_cancelled(tmp_path: Path) -> None:
+    left = iter(range(1000, 0, -1))
+
+    def script(_message: dict[str, Any]) -> dict[str, Any]:
+        return {"status": "active", "ram": {"remaining": next(left)}}
+
+    with pytest.raises(MigrationFailed, match="Live migration is not completed after 1 seconds"):
+        play(tmp_path, script, Limits(completion=1.0))
+
+
+def test_post_copy_instead_of_giving_up(tmp_path: Path) -> None:
+    started = []
+
+    def script(message: dict[str, Any]) -> dict[str, Any]:
+        if message["execute"] == "migrate-start-postcopy":
+            started.append(1)
+            return {}
+        return {"status": "completed" if started else "active", "ram": {"remaining": 5}}
+
+    play(tmp_path, script, Limits(progress=0.2, post_copy=True))
+    assert started
