@@ -373,6 +373,24 @@ def test_admission_over_the_wire(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_applying_twice_changes_nothing(tmp_path: Path) -> None:
+    async def scene(lab: Cluster) -> None:
+        body = manifest(strategy="Halted")
+        del body["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][1]["macAddress"]
+        first = await lab.kube.patch(VM, "vm", "demo", body, type="apply", field_manager="a")
+        again = await lab.kube.patch(VM, "vm", "demo", body, type="apply", field_manager="a")
+        assert again["spec"] == first["spec"]
+        assert again["metadata"]["generation"] == first["metadata"]["generation"]
+        await lab.until(VM, "demo/vm", lambda vm: dig(vm, "status", "printableStatus") == "Stopped")
+        body["spec"]["runStrategy"] = "Always"
+        third = await lab.kube.patch(VM, "vm", "demo", body, type="apply", field_manager="a")
+        assert third["spec"]["template"] == first["spec"]["template"]
+        owner = await lab.until(VM, "demo/vm", lambda vm: vm["status"].get("ready"))
+        assert owner["metadata"]["finalizers"]
+
+    play(tmp_path, scene)
+
+
 def test_a_vm_without_memory_is_admitted_and_fails_to_start(tmp_path: Path) -> None:
     async def scene(lab: Cluster) -> None:
         body = manifest()

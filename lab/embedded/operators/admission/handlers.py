@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lab.embedded.kube import Informers, Kube, KubeError
-from lab.embedded.model.kinds import NAMESPACE, POD, VM, VMI, VMIM
+from lab.embedded.model.kinds import NAMESPACE, NNCP, POD, VM, VMI, VMIM, Kind
 from lab.embedded.operators import names
 from lab.embedded.operators.admission import eviction, macpool, nncp, vm, vmi, vmim
 from lab.embedded.operators.admission.causes import refuse
@@ -54,6 +54,16 @@ class Hook:
         return "/" + self.name.replace(".", "-")
 
 
+VERSIONS = ("v1", "v1alpha3")
+CREATE: tuple[str, ...] = ("CREATE",)
+UPDATE: tuple[str, ...] = ("UPDATE",)
+WRITES: tuple[str, ...] = ("CREATE", "UPDATE")
+
+
+def _hook(name: str, kind: Kind, operations: tuple[str, ...], handler: Handler, *, mutating: bool = False) -> Hook:
+    return Hook(f"{name}.kubevirt.io", mutating, kind.group, VERSIONS, kind.plural, operations, handler)
+
+
 class Admission:
     """All webhooks of the lab. Handlers raise Denied to refuse."""
 
@@ -68,82 +78,55 @@ class Admission:
         self._mac_pool = mac_pool
 
     def hooks(self) -> list[Hook]:
-        kv, nm = ("v1", "v1alpha3"), ("v1", "v1beta1", "v1alpha1")
-        both, create, update = ("CREATE", "UPDATE"), ("CREATE",), ("UPDATE",)
-        group, nmstate = "kubevirt.io", "nmstate.io"
-        vms, vmis, migrations = VM.plural, VMI.plural, VMIM.plural
-        policies = "nodenetworkconfigurationpolicies"
-        found = [
-            Hook("virtualmachines-mutator.kubevirt.io", True, group, kv, vms, both, self.mutate_vm),
-            Hook("virtualmachineinstances-mutator.kubevirt.io", True, group, kv, vmis, both, self.mutate_vmi),
-            Hook("migrations-mutator.kubevirt.io", True, group, kv, migrations, create, self.mutate_vmim),
-            Hook("virtualmachine-validator.kubevirt.io", False, group, kv, vms, both, self.check_vm),
-            Hook(
-                "virtualmachineinstances-create-validator.kubevirt.io", False, group, kv, vmis, create, self.check_vmi
-            ),
-            Hook(
-                "virtualmachineinstances-update-validator.kubevirt.io",
-                False,
-                group,
-                kv,
-                vmis,
-                update,
-                self.check_vmi_update,
-            ),
-            Hook("migration-create-validator.kubevirt.io", False, group, kv, migrations, create, self.check_vmim),
-            Hook(
-                "migration-update-validator.kubevirt.io", False, group, kv, migrations, update, self.check_vmim_update
-            ),
-            Hook(
-                "virt-launcher-eviction-interceptor.kubevirt.io",
-                False,
-                "",
-                ("v1",),
-                "pods/eviction",
-                create,
-                self.check_eviction,
-                ignore_failure=True,
-            ),
-            Hook(
-                "nodenetworkconfigurationpolicies-mutate.nmstate.io",
-                True,
-                nmstate,
-                nm,
-                policies,
-                both,
-                self.mutate_nncp,
-                ignore_failure=True,
-            ),
-            Hook(
-                "nodenetworkconfigurationpolicies-create-validate.nmstate.io",
-                False,
-                nmstate,
-                nm,
-                policies,
-                create,
-                self.check_nncp,
-            ),
-            Hook(
-                "nodenetworkconfigurationpolicies-update-validate.nmstate.io",
-                False,
-                nmstate,
-                nm,
-                policies,
-                update,
-                self.check_nncp_update,
-            ),
+        """All of them; the API server asks those of one configuration in this order."""
+        mutators = [
+            _hook("virtualmachines-mutator", VM, WRITES, self.mutate_vm, mutating=True),
+            _hook("virtualmachineinstances-mutator", VMI, WRITES, self.mutate_vmi, mutating=True),
+            _hook("migrations-mutator", VMIM, CREATE, self.mutate_vmim, mutating=True),
         ]
+        pool = Hook(
+            "mutatevirtualmachines.kubemacpool.io", True, VM.group, VERSIONS, VM.plural, WRITES, self.assign_macs
+        )
         if self._mac_pool:
-            pool = Hook("mutatevirtualmachines.kubemacpool.io", True, group, kv, vms, both, self.assign_macs)
-            found.insert(1, pool)
-        return found
+            mutators.append(pool)
+        validators = [
+            _hook("virtualmachine-validator", VM, WRITES, self.check_vm),
+            _hook("virtualmachineinstances-create-validator", VMI, CREATE, self.check_vmi),
+            _hook("virtualmachineinstances-update-validator", VMI, UPDATE, self.check_vmi_update),
+            _hook("migration-create-validator", VMIM, CREATE, self.check_vmim),
+            _hook("migration-update-validator", VMIM, UPDATE, self.check_vmim_update),
+        ]
+        eviction_name = "virt-launcher-eviction-interceptor.kubevirt.io"
+        interceptor = Hook(eviction_name, False, "", ("v1",), "pods/eviction", CREATE, self.check_eviction, True)
+        return [*mutators, *validators, interceptor, *self._policy_hooks()]
+
+    def _policy_hooks(self) -> list[Hook]:
+        versions = ("v1", "v1beta1", "v1alpha1")
+        handlers: tuple[tuple[str, bool, tuple[str, ...], Handler], ...] = (
+            ("mutate", True, WRITES, self.mutate_nncp),
+            ("create-validate", False, CREATE, self.check_nncp),
+            ("update-validate", False, UPDATE, self.check_nncp_update),
+        )
+        return [
+            Hook(
+                f"{NNCP.plural}-{name}.nmstate.io",
+                mutating,
+                NNCP.group,
+                versions,
+                NNCP.plural,
+                writes,
+                handler,
+                mutating,
+            )
+            for name, mutating, writes, handler in handlers
+        ]
 
     # -- VirtualMachine
 
     async def mutate_vm(self, request: Obj) -> Answer:
         obj: Obj = request["object"]
         if not obj["metadata"].get("deletionTimestamp"):
-            vm.default(obj)
+            vm.default(obj, request.get("oldObject"))
         return Answer(obj)
 
     async def assign_macs(self, request: Obj) -> Answer:

@@ -23,8 +23,8 @@ EXCLUSIVE = (
 )
 
 
-def default(vm: Obj) -> None:
-    """Fill in the template what upstream's mutator fills in, in place."""
+def default(vm: Obj, old: Obj | None = None) -> None:
+    """Fill in the template what upstream's mutator fills in, in place; identities that `old` has are kept."""
     spec = dig(vm, "spec", "template", "spec")
     if not isinstance(spec, dict) or not isinstance(spec.get("domain"), dict):
         return
@@ -33,8 +33,9 @@ def default(vm: Obj) -> None:
     if not dig(domain, "machine", "type"):
         domain["machine"] = {**(domain.get("machine") or {}), "type": MACHINE}
     firmware = domain["firmware"] = dict(domain.get("firmware") or {})
-    firmware.setdefault("uuid", str(uuid.uuid4()))
-    firmware.setdefault("serial", str(uuid.uuid4()))
+    before = dig(old, "spec", "template", "spec", "domain", "firmware", default={})
+    for identity in ("uuid", "serial"):
+        firmware.setdefault(identity, before.get(identity) or str(uuid.uuid4()))
 
 
 def causes(vm: Obj, *, kubevirt_user: bool, pod_bridge_allowed: bool = True) -> list[Cause]:
