@@ -121,16 +121,20 @@ def test_a_client_that_leaves_takes_the_command_along() -> None:
 
         app = web.Application()
         app.router.add_get("/exec", handler)
-        server = TestServer(app)
-        # As in the agent: a handler outlives its client until it notices itself.
-        await server.start_server(handler_cancellation=False)
-        async with server, ClientSession() as session, asyncio.timeout(10):
-            ws = await session.ws_connect(server.make_url("/exec"), protocols=PROTOCOLS)
+        # As in the agent: a handler is not cancelled when its client goes, it notices itself.
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        address = runner.addresses[0]
+        async with ClientSession() as session, asyncio.timeout(10):
+            ws = await session.ws_connect(f"http://{address[0]}:{address[1]}/exec", protocols=PROTOCOLS)
             while not pids:
                 said = await ws.receive_bytes()
                 pids.extend(int(word) for word in said[1:].split())
             await ws.close()
             await ended.wait()
+        await runner.cleanup()
         with pytest.raises(ProcessLookupError):
             os.kill(pids[0], 0)
 
