@@ -111,8 +111,14 @@ class Proxy:
         return await self._stream(request, url, headers, context)
 
     async def _stream(
-        self, request: web.Request, url: str, headers: list[tuple[str, str]], context: ssl.SSLContext | bool
+        self,
+        request: web.Request,
+        url: str,
+        headers: list[tuple[str, str]],
+        context: ssl.SSLContext | bool,
+        content_type: str = "",
     ) -> web.StreamResponse:
+        """Send a request on and stream its answer; `content_type` replaces that of a good answer."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         data = await request.read() if request.can_read_body else None
         try:
@@ -126,6 +132,8 @@ class Proxy:
             for key, value in answer.headers.items():
                 if key.lower() not in _HOP or key.lower() == "content-encoding":
                     response.headers.add(key, value)
+            if content_type and answer.status < 400:
+                response.content_type = content_type
             await response.prepare(request)
             with contextlib.suppress(ConnectionResetError, aiohttp.ClientError):
                 async for chunk in answer.content.iter_any():
@@ -189,7 +197,8 @@ class Proxy:
         try:
             if is_websocket(request):
                 return await self._relay(request, url, headers, True)
-            return await self._stream(request, url, headers, True)
+            # Clients read a log by its type: the Python one refuses anything but text.
+            return await self._stream(request, url, headers, True, "text/plain")
         except StatusError as refusal:
             node = pod["spec"]["nodeName"]
             raise internal(f'error dialing backend: agent of node "{node}": {refusal.message}') from refusal

@@ -1,0 +1,103 @@
+"""The lab's CRDs say nothing that upstream's do not: every property of ours exists there, with the same type."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.embedded.apiserver import crdfiles
+
+FOLDER = Path(crdfiles.__file__).parent / "crds"
+OURS = {crd["metadata"]["name"]: crd for crd in crdfiles.load(FOLDER)}
+
+
+def upstream_folder() -> Path:
+    """The folder of upstream's CRD manifests: VIRTLAB_CRDS, or `shared/crds` beside the checkout."""
+    folder = Path(os.environ.get("VIRTLAB_CRDS") or Path(__file__).parents[4] / "shared" / "crds")
+    if not folder.is_dir():
+        pytest.skip(f"needs upstream's CRD manifests (VIRTLAB_CRDS), found no folder {folder}")
+    return folder
+
+
+def upstream() -> Iterator[dict[str, Any]]:
+    for path in sorted(upstream_folder().glob("*.yaml")):
+        yield from yaml.load_all(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], path: str) -> Iterator[str]:
+    if theirs.get("x-kubernetes-preserve-unknown-fields") and not theirs.get("properties"):
+        return
+    for key in ("type", "nullable", "format"):
+        if (
+            ours.get("properties") is None
+            and not ours.get("x-kubernetes-preserve-unknown-fields")
+            and ours.get(key) != theirs.get(key)
+        ):
+            yield f"{path}: {key} is {ours.get(key)!r}, upstream's {theirs.get(key)!r}"
+    for key, value in ours.get("properties", {}).items():
+        here = f"{path}.{key}"
+        found = theirs.get("properties", {}).get(key)
+        if found is None:
+            yield f"{here} does not exist upstream"
+        else:
+            yield from differences(value, found, here)
+    for key in ("items", "additionalProperties"):
+        if isinstance(ours.get(key), dict):
+            yield from differences(ours[key], theirs.get(key) or {}, path + ("[]" if key == "items" else "{}"))
+    if set(ours.get("required", ())) != set(theirs.get("required", ())) and ours.get("properties"):
+        yield f"{path}: required is {sorted(ours.get('required', ()))}, upstream's {sorted(theirs.get('required', ()))}"
+
+
+def test_every_property_exists_upstream() -> None:
+    found: list[str] = []
+    for theirs in upstream():
+        ours = OURS[theirs["metadata"]["name"]]
+        versions = {version["name"]: version for version in theirs["spec"]["versions"]}
+        for version in ours["spec"]["versions"]:
+            if version["name"] in versions:
+                pair = [v["schema"]["openAPIV3Schema"] for v in (version, versions[version["name"]])]
+                found += differences(*pair, path=f"{ours['metadata']['name']}/{version['name']}")
+    assert found == []
+
+
+def test_names_columns_and_subresources_are_upstreams() -> None:
+    for theirs in upstream():
+        ours = OURS[theirs["metadata"]["name"]]["spec"]
+        names, wanted = ours["names"], theirs["spec"]["names"]
+        assert {k: names.get(k) for k in ("kind", "plural", "singular", "shortNames", "categories")} == {
+            k: wanted.get(k) for k in ("kind", "plural", "singular", "shortNames", "categories")
+        }
+        assert ours["scope"] == theirs["spec"]["scope"]
+        mine = {version["name"]: version for version in ours["versions"]}
+        for version in theirs["spec"]["versions"]:
+            columns = [
+                {k: c.get(k) for k in ("name", "type", "jsonPath", "priority")}
+                for c in version.get("additionalPrinterColumns", ())
+            ]
+            own = mine[version["name"]]
+            assert columns == [
+                {k: c.get(k) for k in ("name", "type", "jsonPath", "priority")}
+                for c in own.get("additionalPrinterColumns", ())
+            ]
+            assert own.get("subresources") == version.get("subresources")
+            assert own["storage"] == version["storage"]
+            assert own.get("deprecationWarning") == version.get("deprecationWarning")
+            assert bool(own.get("deprecated")) == bool(version.get("deprecated"))
+
+
+def test_expansion_shares_nothing_by_mistake() -> None:
+    assert {crd["spec"]["group"] for crd in OURS.values()} == {
+        "kubevirt.io",
+        "migrations.kubevirt.io",
+        "nmstate.io",
+        "k8s.cni.cncf.io",
+    }
+    vm = OURS["virtualmachines.kubevirt.io"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    template = vm["properties"]["spec"]["properties"]["template"]
+    vmi = OURS["virtualmachineinstances.kubevirt.io"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert template["properties"]["spec"] == vmi["properties"]["spec"]
