@@ -5,10 +5,11 @@ The same steps run for every write; what differs between built-in kinds and cust
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lab.embedded.apiserver import objects
-from lab.embedded.apiserver.builtin import QUANTITY
+from lab.embedded.apiserver.builtin import QUANTITY, model_schema
 from lab.embedded.apiserver.errors import Cause, StatusError, bad_request, invalid
 from lab.embedded.apiserver.requests import Call
 from lab.embedded.apiserver.resources import Resource
@@ -26,9 +27,11 @@ def shape(call: Call, obj: Obj, *, patched: bool = False) -> None:
     schema = resource.schema()
     if resource.builtin:
         _drop_nulls(obj)
-        _refuse_wrong_types(resource, obj, schema)
+        body = {key: value for key, value in obj.items() if key != "metadata"}
+        _refuse_wrong_types(resource, validate(body, schema))
         _quantities(obj, schema)
     unknown = objects.clean_metadata(obj)
+    _refuse_wrong_types(resource, validate(obj["metadata"], model_schema("V1ObjectMeta"), "metadata"))
     unknown += prune(obj, schema, root=True)
     if unknown:
         _report(call, obj, unknown, patched)
@@ -68,9 +71,9 @@ def _drop_nulls(value: Any) -> None:
 _GO_TYPES = {"integer": "int32", "boolean": "bool", "string": "string", "number": "float64"}
 
 
-def _refuse_wrong_types(resource: Resource, obj: Obj, schema: Schema) -> None:
+def _refuse_wrong_types(resource: Resource, causes: list[Cause]) -> None:
     # A Go server cannot decode such a body at all: 400, not 422.
-    for cause in validate({k: v for k, v in obj.items() if k != "metadata"}, schema):
+    for cause in causes:
         if cause.reason == "FieldValueTypeInvalid":
             found = cause.message.split('"')[1].replace("integer", "number").replace("boolean", "bool")
             wanted = cause.message.split(" must be of type ")[1].partition(":")[0]
@@ -97,8 +100,8 @@ def _quantities(value: Any, schema: Schema) -> None:
             _quantities(item, schema["items"])
 
 
-def check(resource: Resource, obj: Obj, extra: list[Cause]) -> None:
-    """Raise 422 with every violation of metadata, schema and the kind's own rules."""
+def check(resource: Resource, obj: Obj, extra: Callable[[], list[Cause]]) -> None:
+    """Raise 422 with every violation of metadata and schema, or of the kind's own rules when those hold."""
     causes = objects.check_metadata(resource, obj)
     body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
     schema = resource.schema()
@@ -106,6 +109,6 @@ def check(resource: Resource, obj: Obj, extra: list[Cause]) -> None:
         skip = ("apiVersion", "kind", "metadata")
         schema = {**schema, "required": [key for key in schema["required"] if key not in skip]}
     causes += validate(body, schema)
-    causes += extra
+    causes = causes or extra()
     if causes:
         raise invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), causes)

@@ -24,6 +24,8 @@ Obj = dict[str, Any]
 Job = Callable[[], Coroutine[Any, Any, None]]
 COLLECTOR = User("system:serviceaccount:kube-system:generic-garbage-collector", ("system:masters",))
 NAMESPACES = ("", "namespaces")
+EVENTS = ("", "events")
+MAX_EVENTS = 2000
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +68,8 @@ class Lifecycle:
                 self._furnish(meta["name"])
             if meta.get("deletionTimestamp"):
                 self._jobs.put_nowait(lambda: self._empty_namespace(meta["name"]))
+        if change.collection == EVENTS and change.type == "ADDED":
+            self._forget_old_events()
         if change.type == "ADDED" and meta.get("ownerReferences"):
             self._jobs.put_nowait(lambda: self._check_owners(change.collection, meta["uid"]))
         if meta.get("deletionTimestamp"):
@@ -220,6 +224,15 @@ class Lifecycle:
         if self._store.get(("", plural), obj["metadata"]["namespace"], obj["metadata"]["name"]) is None:
             obj["metadata"].update(uid=new_uid(), creationTimestamp=now())
             self._store.put(("", plural), {"apiVersion": "v1", **obj})
+
+    def _forget_old_events(self) -> None:
+        # Upstream keeps events for an hour; a lab keeps the newest ones.
+        events = list(self._store.list(EVENTS))
+        if len(events) <= MAX_EVENTS:
+            return
+        events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        for event in events[: MAX_EVENTS // 10]:
+            self._store.remove(EVENTS, event["metadata"]["namespace"], event["metadata"]["name"])
 
     # CRDs
 

@@ -113,9 +113,20 @@ def parse(raw: bytes, content_type: str) -> Any:
             "the object provided is unrecognized (must be of a known kind): couldn't get version/kind; "
             f"json parse error: {text}"
         ) from error
+    if b"\\u" in raw and (b"\\ud" in raw.lower()):
+        value = _whole_text(value)
     if _depth(value) > MAX_DEPTH:
         raise bad_request(f"the object provided is nested deeper than {MAX_DEPTH} levels")
     return value
+
+
+def _whole_text(value: Any) -> Any:
+    """Replace lone surrogates, which JSON can spell and UTF-8 cannot, as Go does."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole_text(key): _whole_text(item) for key, item in value.items()}
+    return [_whole_text(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_yaml(raw: bytes) -> Any:

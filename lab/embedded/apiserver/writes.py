@@ -78,9 +78,7 @@ class Writer:
         stored_as = self.registry.storage(resource.collection) or resource
         if not resource.builtin:
             incoming.shape(Call(call.user, resource, validation="Ignore"), obj)
-        incoming.check(
-            stored_as, obj, [] if objects.check_name(resource, obj["metadata"]) else strategy.check(obj, None)
-        )
+        incoming.check(stored_as, obj, lambda: strategy.check(obj, None))
         await self.admission.validate(call, "CREATE", obj, None)
         if manager is not None:
             managed.after_update(None, obj, stored_as.schema(), manager)
@@ -229,7 +227,7 @@ class Writer:
         objects.carry_over(new, old)
         if resource.generation and objects.spec_changed(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        incoming.check(stored_as, new, strategy.check(new, old))
+        incoming.check(stored_as, new, lambda: strategy.check(new, old))
         await self.admission.validate(call, "UPDATE", new, old)
         return new
 
