@@ -227,10 +227,9 @@ class Lifecycle:
 
     def _forget_old_events(self) -> None:
         # Upstream keeps events for an hour; a lab keeps the newest ones.
-        events = list(self._store.list(EVENTS))
-        if len(events) <= MAX_EVENTS:
+        if self._store.count(EVENTS) <= MAX_EVENTS:
             return
-        events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        events = sorted(self._store.list(EVENTS), key=lambda event: int(event["metadata"]["resourceVersion"]))
         for event in events[: MAX_EVENTS // 10]:
             self._store.remove(EVENTS, event["metadata"]["namespace"], event["metadata"]["name"])
 

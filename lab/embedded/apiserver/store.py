@@ -66,6 +66,9 @@ class Store:
         objects = self._objects[collection]
         return [objects[key] for key in sorted(objects) if not namespace or key[0] == namespace]
 
+    def count(self, collection: Collection) -> int:
+        return len(self._objects[collection])
+
     def collections(self) -> Iterable[Collection]:
         """Collections that hold anything."""
         return [collection for collection, objects in self._objects.items() if objects]
