@@ -18,7 +18,7 @@ from lab.embedded.apiserver.schema import Schema, apply_defaults, child_schema, 
 Obj = dict[str, Any]
 
 
-def shape(call: Call, obj: Obj, *, patched: bool = False) -> None:
+def shape(call: Call, obj: Obj, *, patched: bool = False, defaults: bool = True) -> None:
     """Drop nulls and unknown fields, fill in the schema's defaults. Raises for unknown fields in Strict mode.
 
     `patched` says that the object came out of a patch: the refusal is worded differently then.
@@ -35,7 +35,7 @@ def shape(call: Call, obj: Obj, *, patched: bool = False) -> None:
     unknown += prune(obj, schema, root=True)
     if unknown:
         _report(call, obj, unknown, patched)
-    if not resource.builtin:
+    if defaults and not resource.builtin:
         apply_defaults(obj, schema)
 
 

@@ -67,15 +67,39 @@ class ApiConfig:
 
 async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> None:
     """Serve until cancelled; `ready` is set when requests are answered. Raises OSError when a bind is refused."""
+    parts, webhooks = _assemble(config)
+    lifecycle = Lifecycle(parts.store, parts.registry, parts.deleter, config.pki.ca.read_text())
+    await bootstrap(parts.writer, config.crds)
+    # What was made so far stays: without it each full collection walks the schemas again.
+    gc.collect()
+    gc.freeze()
+    options: Obj = {"access_log": None, "handle_signals": False, "keepalive_timeout": 300.0, "shutdown_timeout": 0.2}
+    runner = web.AppRunner(ApiApp(parts).application(), **options)
+    await runner.setup()
+    context = auth.server_context(str(config.pki.server_cert), str(config.pki.server_key), str(config.pki.ca))
+    loop = asyncio.create_task(lifecycle.run(), name="lifecycle")
+    try:
+        for listening in [*config.sockets, *(_early_bind(*pair) for pair in config.binds)]:
+            await web.SockSite(runner, listening, ssl_context=context, backlog=256).start()
+        if ready is not None:
+            ready.set()
+        await loop
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        await runner.cleanup()
+        await webhooks.close()
+        await parts.proxy.close()
+
+
+def _assemble(config: ApiConfig) -> tuple[Parts, Webhooks]:
     store, registry = Store(), Registry()
     for resource in builtin.builtin_resources():
         registry.add(resource)
     webhooks = Webhooks(store, registry)
-    strategies = {**builtin_strategies(), crd.COLLECTION: crd.CrdStrategy()}
-    writer = Writer(store, registry, webhooks, strategies)
+    writer = Writer(store, registry, webhooks, {**builtin_strategies(), crd.COLLECTION: crd.CrdStrategy()})
     deleter = Deleter(writer)
     proxy = Proxy(store, config.pki.ca, config.agent_token)
-    lifecycle = Lifecycle(store, registry, deleter, config.pki.ca.read_text())
     authenticator, authorizer = auth.Authenticator(config.tokens), auth.Authorizer(store)
     parts = Parts(
         store=store,
@@ -91,32 +115,7 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
         version=dict(config.version),
         address=_address(config.sockets),
     )
-    await bootstrap(writer, config.crds)
-    # What was made so far stays: without it each full collection walks the schemas again.
-    gc.collect()
-    gc.freeze()
-    runner = web.AppRunner(
-        ApiApp(parts).application(),
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=300.0,
-        shutdown_timeout=0.2,
-    )
-    await runner.setup()
-    context = auth.server_context(str(config.pki.server_cert), str(config.pki.server_key), str(config.pki.ca))
-    loop = asyncio.create_task(lifecycle.run(), name="lifecycle")
-    try:
-        for listening in [*config.sockets, *(_early_bind(*pair) for pair in config.binds)]:
-            await web.SockSite(runner, listening, ssl_context=context, backlog=256).start()
-        if ready is not None:
-            ready.set()
-        await loop
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
-        await runner.cleanup()
-        await webhooks.close()
-        await proxy.close()
+    return parts, webhooks
 
 
 def _address(sockets: Sequence[socket.socket]) -> str:

@@ -141,41 +141,11 @@ class Writer:
 
     async def _apply(self, call: Call, body: Any) -> tuple[Obj, bool]:
         resource = call.resource
-        applied = expect_object(body, resource)
-        self._check_namespace(call, applied)
-        if applied["metadata"].setdefault("name", call.name) != call.name:
-            why = f'metadata.name: Invalid value: "{applied["metadata"]["name"]}": must match the name on the URL'
-            raise errors.bad_request(why)
-        if applied["metadata"].get("managedFields"):
-            raise errors.bad_request("metadata.managedFields must be nil")
-        if call.manager in ("", "unknown"):
-            raise errors.StatusError(
-                422,
-                "Invalid",
-                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-            )
-        typed = Call(call.user, resource, validation="Strict")
-        try:
-            incoming.shape(typed, applied)
-        except errors.StatusError as refusal:
-            if "unknown field" not in refusal.message:
-                raise
-            raise _undeclared(call, refusal.message) from refusal
+        applied = self._read_applied(call, body)
         manager = _manager(call, "Apply")
         schema = resource.schema()
-        existing = self.store.get(resource.collection, call.namespace, call.name)
-        if existing is None:
-            if call.subresource:
-                raise errors.not_found(resource.group, resource.plural, call.name)
-            if applied["metadata"].get("uid"):
-                raise errors.conflict(
-                    resource.group, resource.plural, call.name, "uid mismatch: the object does not exist"
-                )
-            if resource.status:
-                applied.pop("status", None)
-            manager.paths = set(fields.fields_of(applied, schema))
-            managed.write(applied, [manager])
-            return await self._create(call, clone(applied), None), True
+        if self.store.get(resource.collection, call.namespace, call.name) is None:
+            return await self._apply_new(call, applied, manager), True
         if call.subresource == "status":
             applied = {k: v for k, v in applied.items() if k in ("apiVersion", "kind", "metadata", "status")}
             applied["metadata"] = {"name": call.name}
@@ -187,9 +157,43 @@ class Writer:
             incoming.shape(Call(call.user, resource, validation="Ignore"), merged)
             return merged
 
-        asked = {"version": applied["metadata"].get("resourceVersion") or ""}
-        applied["metadata"].pop("resourceVersion", None)
+        asked = {"version": applied["metadata"].pop("resourceVersion", "")}
         return await self._change(call, make, None, None, asked), False
+
+    def _read_applied(self, call: Call, body: Any) -> Obj:
+        """The applied configuration, checked; it gets no defaults, since its fields are what the applier owns."""
+        applied = expect_object(body, call.resource)
+        self._check_namespace(call, applied)
+        if applied["metadata"].setdefault("name", call.name) != call.name:
+            why = f'metadata.name: Invalid value: "{applied["metadata"]["name"]}": must match the name on the URL'
+            raise errors.bad_request(why)
+        if applied["metadata"].get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        if call.manager in ("", "unknown"):
+            text = "fieldManager: Required value: is required for apply patch"
+            raise errors.StatusError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {text}')
+        try:
+            incoming.shape(Call(call.user, call.resource, validation="Strict"), applied, defaults=False)
+        except errors.StatusError as refusal:
+            if "unknown field" not in refusal.message:
+                raise
+            raise _undeclared(call, refusal.message) from refusal
+        return applied
+
+    async def _apply_new(self, call: Call, applied: Obj, manager: Manager) -> Obj:
+        resource = call.resource
+        if call.subresource:
+            raise errors.not_found(resource.group, resource.plural, call.name)
+        if applied["metadata"].get("uid"):
+            why = "uid mismatch: the object does not exist"
+            raise errors.conflict(resource.group, resource.plural, call.name, why)
+        if resource.status:
+            applied.pop("status", None)
+        manager.paths = set(fields.fields_of(applied, resource.schema()))
+        managed.write(applied, [manager])
+        made = clone(applied)
+        incoming.shape(Call(call.user, resource, validation="Ignore"), made)
+        return await self._create(call, made, None)
 
     async def _change(
         self, call: Call, make: Make, manager: Manager | None, version: str | None, asked: dict[str, str] | None = None
