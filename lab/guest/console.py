@@ -21,7 +21,18 @@ from lab.core.errors import EnvironmentTimeout, GuestUnreachable, Inconclusive
 from lab.core.result import CommandResult
 from lab.core.wait import Periodic
 from lab.guest.login import IDLE_S, Login, answers
-from lab.guest.marker import SETUP, Damaged, Delivery, fetch_line, find_result, new_mark, plain, script_lines
+from lab.guest.marker import (
+    SETUP,
+    Damaged,
+    Delivery,
+    Interrupted,
+    NeverStarted,
+    fetch_line,
+    find_result,
+    new_mark,
+    plain,
+    script_lines,
+)
 
 _SILENCE_S = 8.0
 _ACK_S = 15.0
@@ -170,16 +181,21 @@ class ConsoleShell:
             data += self.recv(max(0.001, min(IDLE_S, until.remaining())))
 
     def _execute(self, script: str, deadline: Deadline) -> Delivery:
-        mark = new_mark()
-        *before, last = script_lines(mark, script)
-        try:
-            for line in before:
-                self._type(line, deadline)
-            self.send(last.encode() + b"\n")
-        except ConsoleClosed as error:
-            # Whether the last line arrived is unknown only when it was sent: _collect then finds out by asking.
-            self._reopen(deadline, str(error))
-        return self._collect(mark, script, deadline)
+        """Types the command until it has begun once: a connection that is about to end takes lines with it."""
+        while True:
+            mark = new_mark()
+            *before, last = script_lines(mark, script)
+            try:
+                for line in before:
+                    self._type(line, deadline)
+                self.send(last.encode() + b"\n")
+            except ConsoleClosed as error:
+                self._reopen(deadline, str(error))
+                self._ask_again(mark)
+            try:
+                return self._collect(mark, script, deadline)
+            except NeverStarted as error:
+                trace.note(self.place, f"the command line was lost, typing it again: {error}", what="retry")
 
     def _collect(self, mark: str, script: str, deadline: Deadline) -> Delivery:
         """Waits for the result; asks for it again after damage, after a lost connection and after long silence."""
@@ -200,7 +216,7 @@ class ConsoleShell:
                 self.send(fetch_line(mark).encode() + b"\n")
             except ConsoleClosed as error:
                 self._reopen(deadline, str(error))
-                self.send(b"\n" + fetch_line(mark).encode() + b"\n")
+                self._ask_again(mark)
                 data.clear()
             asked += 1
             patience = Deadline.after(_SILENCE_S * min(4, 1 + asked))
@@ -209,13 +225,18 @@ class ConsoleShell:
     def _look(self, mark: str, data: bytearray) -> Delivery | None:
         try:
             return find_result(mark, plain(bytes(data)))
+        except Interrupted as error:
+            raise _SessionLost(str(error)) from error
         except Damaged as damage:
-            if damage.stale:
-                raise _SessionLost(str(damage)) from damage
             trace.note(self.place, f"output was damaged on the line, fetching it again: {damage}", what="retry")
             self.send(fetch_line(mark).encode() + b"\n")
             data.clear()
             return None
+
+    def _ask_again(self, mark: str) -> None:
+        """On a new connection: half a line may have arrived over the old one, so that is wiped first."""
+        with suppress(ConsoleClosed):
+            self.send(b"\x15\n" + fetch_line(mark).encode() + b"\n")
 
     def _check_session(self, data: bytearray) -> None:
         """After a restart a login prompt swallows what we type."""

@@ -91,7 +91,7 @@ class Login:
                     quiet_since = time.monotonic()
                 seen = (seen + piece)[-_KEEP:]
                 text = plain(seen)
-                self.tail = text[-400:]
+                self.tail = (self.tail + plain(piece))[-400:]
                 span.observed(last_line(text)[-80:])
                 handled = self._react(text, deadline, is_right_user) if piece else None
                 if handled is True:
@@ -125,10 +125,13 @@ class Login:
         return None
 
     def _nudge(self) -> None:
-        """Noise may have covered a prompt: a newline brings it again; a left program or a half-typed line needs ^C."""
+        """Noise may have covered a prompt: a newline brings it again; a left program or a half-typed line needs ^C.
+
+        Not before the guest said anything: a ^C into a silent boot would wait there for whatever opens the line first.
+        """
         self._nudges += 1
         self._named = False
-        self._stream.send(b"\x03" if self._nudges % 3 == 0 else b"\n")
+        self._stream.send(b"\x03" if self._nudges % 3 == 0 and self.tail.strip() else b"\n")
 
     def _failed(self) -> GuestUnreachable:
         if self.refusals:

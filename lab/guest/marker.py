@@ -25,9 +25,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 RUNNER = (
     ' vlf(){ printf "\\n%sB\\n" "$1"; $VLE <"$VLD/o"; printf "\\n%sM\\n" "$1"; $VLE <"$VLD/e"; '
-    'printf "\\n%sE:%s:%s:%s:\\n" "$1" "$(cat "$VLD/r")" '
+    'printf "\\n%sE:%s:%s:%s:%s:\\n" "$1" "$(cat "$VLD/s")" "$(cat "$VLD/r")" '
     '"$(sha256sum <"$VLD/o"|cut -c1-64)" "$(sha256sum <"$VLD/e"|cut -c1-64)"; }',
-    ' vlr(){ ( eval "$2" ) </dev/null >"$VLD/o" 2>"$VLD/e"; echo "$1 $?" >"$VLD/r"; vlf "$1"; }',
+    ' vlr(){ echo "$1" >"$VLD/s"; ( eval "$2" ) </dev/null >"$VLD/o" 2>"$VLD/e"; echo "$1 $?" >"$VLD/r"; vlf "$1"; }',
 )
 """Shell functions: vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it (POSIX sh)."""
 SETUP = (
@@ -98,25 +98,31 @@ class Delivery:
 
 
 class Damaged(Exception):
-    """A result arrived, and noise altered it (or it is that of another command: `stale`)."""
+    """A result arrived, and noise altered it: worth fetching again."""
 
-    def __init__(self, why: str, *, stale: bool = False) -> None:
-        super().__init__(why)
-        self.stale = stale
+
+class NeverStarted(Exception):
+    """The shell answers, and has not begun this command: its line was lost, it may be typed again."""
+
+
+class Interrupted(Exception):
+    """The command began and left no exit status."""
 
 
 def find_result(mark: str, text: str) -> Delivery | None:
     """The last complete result under `mark` in console text (ANSI-free); None while there is none.
 
-    Raises Damaged when one is there and its checksum or its command does not match.
+    Raises Damaged, NeverStarted, Interrupted.
     """
-    pattern = rf"{mark}B\r*\n(.*?){mark}M\r*\n(.*?){mark}E:(\w*) ?(\d*):([0-9a-f]*):([0-9a-f]*):"
+    pattern = rf"{mark}B\r*\n(.*?){mark}M\r*\n(.*?){mark}E:(\w*):(\w*) ?(\d*):([0-9a-f]*):([0-9a-f]*):"
     matches = list(re.finditer(pattern, text, re.S))
     if not matches:
         return None
-    out, err, of, code, out_sum, err_sum = matches[-1].groups()
+    out, err, begun, of, code, out_sum, err_sum = matches[-1].groups()
+    if begun != mark:
+        raise NeverStarted(f"the last command begun is {begun!r}")
     if of != mark or not code:
-        raise Damaged(f"the kept result is of another command ({of!r})", stale=True)
+        raise Interrupted(f"the last exit status is that of {of!r}")
     return Delivery(int(code), _decode(out, out_sum), _decode(err, err_sum))
 
 
