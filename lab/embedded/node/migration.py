@@ -149,7 +149,8 @@ class Progress:
             said: Obj = await self._ask()
             status = said.get("status")
             if status == "completed":
-                return said
+                # QEMU says so a moment before its last figures are there.
+                return said if said.get("total-time") else await self._ask()
             if status in ("failed", "cancelled"):
                 self._failed(said)
             now = time.monotonic()

@@ -40,7 +40,7 @@ def test_the_whole_command_line() -> None:
         "qemu-system-x86_64", "-name", "guest=demo_vm,debug-threads=off",
         "-uuid", "11111111-1111-4111-8111-111111111111", "-L", "/share",
         "-accel", "tcg,tb-size=64", "-cpu", "max", "-machine", "pc", "-nodefaults", "-no-user-config",
-        "-display", "none", "-m", "size=128M", "-smp", "1,sockets=1,cores=1,threads=1",
+        "-display", "none", "-m", "size=128M", "-smp", "1,maxcpus=2",
         "-kernel", "/k", "-initrd", "/i", "-append", "console=ttyS0 quiet panic=1",
         "-chardev", "socket,id=monitor,fd=3,server=on,wait=off", "-mon", "chardev=monitor,mode=control",
         "-chardev", "socket,id=serial0,fd=4,server=on,wait=off", "-serial", "chardev:serial0",
@@ -53,7 +53,7 @@ def test_the_whole_command_line() -> None:
         "-device", "virtio-blk-pci,drive=disk1,id=ua-disk1,serial=seed",
         "-netdev", "tap,id=net0,ifname=tapcc4dd54e40a,script=no,downscript=no",
         "-device", "virtio-net-pci,netdev=net0,id=nic0,mac=02:00:00:20:24:11,csum=off,gso=off,guest_csum=off,"
-        "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,romfile=",
+        "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_announce=off,romfile=",
         "-incoming", "defer",
     ]  # fmt: skip
 
@@ -123,6 +123,13 @@ def test_memory() -> None:
     assert memory_of(vmi()) == 128 * 2**20
     assert memory_of(vmi(memory={}, resources={"requests": {"memory": "1Gi"}})) == 2**30
     assert domain_of(vmi(memory={"guest": "16Mi"}), {}).memory_mib == 64
+
+
+def test_one_processor_under_kvm_needs_no_second() -> None:
+    host = Host(Path("/k"), Path("/i"), accel="kvm")
+    argv = qemu_argv(domain_of(vmi(), {}), host, Sockets(3, 4, 5), {"seed": Path("/s")}, incoming=False)
+    assert argv[argv.index("-smp") + 1] == "1,sockets=1,cores=1,threads=1"
+    assert argv[argv.index("-cpu") + 1] == "host"
 
 
 def test_topology() -> None:
