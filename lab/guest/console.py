@@ -213,6 +213,9 @@ class ConsoleShell:
                 if not patience.expired:
                     continue
                 self._check_session(data)
+                if asked >= 2 and not data:
+                    # Opened while the guest moved, a connection may hang on the side that it left.
+                    raise ConsoleClosed("nothing comes over this connection, not even an echo")
                 self.send(fetch_line(mark).encode() + b"\n")
             except ConsoleClosed as error:
                 self._reopen(deadline, str(error))
