@@ -73,6 +73,7 @@ class Login:
         self._where = where
         self._named = False
         self._nudges = 0
+        self._heard = False
         self.refusals = 0
         self.tail = ""
 
@@ -88,6 +89,7 @@ class Login:
             while not deadline.expired:
                 piece = read_until_quiet(self._stream, IDLE_S, deadline)
                 if piece:
+                    self._heard = True
                     quiet_since = time.monotonic()
                 seen = (seen + piece)[-_KEEP:]
                 text = plain(seen)
@@ -131,7 +133,7 @@ class Login:
         """
         self._nudges += 1
         self._named = False
-        self._stream.send(b"\x03" if self._nudges % 3 == 0 and self.tail.strip() else b"\n")
+        self._stream.send(b"\x03" if self._nudges % 3 == 0 and self._heard else b"\n")
 
     def _failed(self) -> GuestUnreachable:
         if self.refusals:
