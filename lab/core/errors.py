@@ -93,8 +93,11 @@ class ClusterBusy(EnvironmentBroken):
     """Another run holds this cluster."""
 
 
-class ProductFailure(LabError):
-    """The product does not do what it should."""
+class ProductFailure(LabError, AssertionError):
+    """The product does not do what it should.
+
+    Also an AssertionError, since Allure calls every other exception "broken".
+    """
 
     verdict: ClassVar[Verdict] = "failed"
 

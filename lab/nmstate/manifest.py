@@ -79,18 +79,17 @@ def inverse(policy: Obj) -> Obj:
     return result
 
 
-def without_ports(policy: Obj, ports: Sequence[str]) -> Obj:
-    """The policy with *ports* taken out of its bridges and removed as internal interfaces, the bridges kept.
+def without_ports(policy: Obj, ports: Mapping[str, str]) -> Obj:
+    """The policy with *ports* (name -> type) taken out of its bridges and removed, the bridges kept.
 
-    For a bridge whose port name was taken for an internal port: the name must be free before a bond can have it.
+    For a name that shall be something else afterwards: a bond where an internal port was, or the reverse.
     """
     result = copy.deepcopy(policy)
-    for interface in interfaces(result):
+    kept = [interface for interface in interfaces(result) if interface["name"] not in ports]
+    for interface in kept:
         if interface.get("type") == "ovs-bridge":
             bridge = interface["bridge"]
             bridge["port"] = [p for p in bridge.get("port") or [] if p.get("name") not in ports]
-    result["spec"]["desiredState"]["interfaces"] = [
-        *({"name": port, "type": "ovs-interface", "state": "absent"} for port in ports),
-        *interfaces(result),
-    ]
+    absent = [{"name": name, "type": kind, "state": "absent"} for name, kind in sorted(ports.items())]
+    result["spec"]["desiredState"]["interfaces"] = [*absent, *kept]
     return result

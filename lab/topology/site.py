@@ -121,19 +121,19 @@ class Site:
         trace.note(f"policy {name}", f"left by run {owner}; taken over")
 
     def _make_way(self, wanted: Obj) -> None:
-        """From one policy to the next with the bridge kept if that is possible: a new one costs 30 s again.
+        """From one policy to the next with the bridge kept: a new one would listen and learn for 30 s again.
 
-        A port name that became an internal port must be given up before a bond can have it.
+        A name must be given up as what it was (a bond, an internal port) before it can be something else.
         """
         assert self.policy is not None
-        phantoms = sorted({f.port for f in self.uplink_findings()})
+        phantoms = {f.port for f in self.uplink_findings()}
         gained = {str(i["name"]) for i in policies.interfaces(wanted)}
-        lost = {str(i["name"]) for i in policies.interfaces(self.policy)} - gained
-        if lost:
-            trace.note("node policy", f"takes {', '.join(sorted(lost))} away: the former one is undone first")
-            nmstate.take_back(self.client, self.policy)
-        elif clash := [port for port in phantoms if port in gained]:
-            nmstate.apply(self.client, policies.without_ports(self.policy, clash), blame="environment")
+        before = {str(i["name"]): str(i["type"]) for i in policies.interfaces(self.policy)}
+        given_up = {name: kind for name, kind in before.items() if name not in gained}
+        given_up |= dict.fromkeys(phantoms & gained, "ovs-interface")
+        if given_up:
+            trace.note("node policy", f"gives up {', '.join(sorted(given_up))} first")
+            nmstate.apply(self.client, policies.without_ports(self.policy, given_up), blame="environment")
 
     def _take_back(self, deadline: Deadline) -> None:
         if self.policy is not None:

@@ -85,17 +85,20 @@ class Ovs(Database):
 
     async def appctl(self, *args: str) -> str:
         """Ask ovs-vswitchd itself."""
-        return (await run(["ovs-appctl", "-t", str(self.rundir / "vswitchd.ctl"), *args], netns=self.netns)).stdout
+        env = {"OVS_RUNDIR": str(self.rundir)}
+        return (await run(["ovs-appctl", "-t", "ovs-vswitchd", *args], netns=self.netns, env=env)).stdout
 
     async def start(self) -> None:
         """Start ovsdb-server and ovs-vswitchd, and wait for both sockets."""
         self.rundir.mkdir(parents=True, exist_ok=True)
-        await start_database(self.rundir / "conf.db", self.socket, "vswitch", self.rundir / "ovsdb", netns=self.netns)
+        await start_database(
+            self.rundir / "conf.db", self.socket, "vswitch", self.rundir / "ovsdb-server", netns=self.netns
+        )
         # Shorter revalidation: a switch must learn a migrated MAC at once, not from a stale cached flow.
         await self.ctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".",
                        "other_config:max-revalidator=100", "other_config:max-idle=500",
                        "other_config:n-revalidator-threads=1", "other_config:n-handler-threads=1")  # fmt: skip
-        await daemon("ovs-vswitchd", [f"unix:{self.socket}"], self.rundir / "vswitchd", netns=self.netns)
+        await daemon("ovs-vswitchd", [f"unix:{self.socket}"], self.rundir / "ovs-vswitchd", netns=self.netns)
 
 
 class Northbound(Database):
@@ -110,11 +113,12 @@ class Southbound(Database):
     tool = "ovn-sbctl"
 
 
-async def daemon(tool: str, args: Sequence[str], base: Path, *, netns: str | None, unixctl: bool = True) -> None:
-    """Start one of the OVS/OVN daemons detached, with pid, log and control files at ``base``.*.
+async def daemon(tool: str, args: Sequence[str], base: Path, *, netns: str | None, unixctl: bool = False) -> None:
+    """Start one of the OVS/OVN daemons detached, with its pid and log files at ``base``.*.
 
     ``--detach`` returns when the daemon has opened its sockets: nothing has to wait or poll.  One that
-    runs already is left alone, so that an agent can be started again without hurting traffic.
+    runs already is left alone, so that an agent can be started again without hurting traffic.  The
+    control socket is where the tools look for it, or with ``unixctl`` at ``base``.ctl.
     """
     if alive(base.with_suffix(".pid")):
         return
@@ -150,4 +154,6 @@ async def start_database(file: Path, socket: Path, kind: str, base: Path, *, net
     """Create a database of ``kind`` (a key of SCHEMAS) and serve it on ``socket``."""
     if not file.exists():
         await run(["ovsdb-tool", "create", str(file), str(schema(kind))])
-    await daemon("ovsdb-server", [str(file), f"--remote=punix:{socket}"], base, netns=netns)
+    await daemon(
+        "ovsdb-server", [str(file), f"--remote=punix:{socket}"], base, netns=netns, unixctl=base.name != "ovsdb-server"
+    )

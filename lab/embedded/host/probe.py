@@ -6,7 +6,7 @@ It must not change the host, and each refusal names its remedy.
 from __future__ import annotations
 
 import os
-import subprocess  # noqa: S404 - asked on the host, before there is a lab
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +49,8 @@ def namespaces() -> Finding:
     for file, bad, remedy in REMEDIES:
         if Path(file).is_file() and Path(file).read_text().strip() == bad:
             return Finding(USERNS, False, f"forbidden: {file} is {bad}", f"{remedy}   (or run virtlab as root)")
-    return Finding(USERNS, False, f"forbidden: {said or 'unshare failed'}",
-                   "allow unprivileged user namespaces (see `man 7 user_namespaces`), or run virtlab as root")  # fmt: skip
+    remedy = "allow unprivileged user namespaces (see `man 7 user_namespaces`), or run virtlab as root"
+    return Finding(USERNS, False, f"forbidden: {said or 'unshare failed'}", remedy)
 
 
 def tun() -> Finding:

@@ -168,7 +168,7 @@ def _spawn(
             stderr=log,
             pass_fds=fds,
             start_new_session=True,
-            env={**os.environ, **tools.env, "PYTHONUNBUFFERED": "1"},
+            env={"VIRTLAB_NMSTATE_PROBE_SECONDS": "15", **os.environ, **tools.env, "PYTHONUNBUFFERED": "1"},
         )
 
 

@@ -40,7 +40,6 @@ class Zone:
                 OVN_RUN / "ovn-northd",
                 netns=None,
             ),
-            # 23.03 knows no --unixctl; its socket is ovn-controller.<pid>.ctl in OVN_RUNDIR.
             daemon(
                 "ovn-controller", [f"unix:{self.ovs.socket}"], OVN_RUN / "ovn-controller", netns=None, unixctl=False
             ),
@@ -50,7 +49,13 @@ class Zone:
         pairs = (("ovn-nb", self.northbound.socket), ("ovn-sb", self.southbound.socket))
         await asyncio.gather(
             *(
-                start_database(OVN_RUN / f"{kind.replace('-', '')}_db.db", socket, kind, OVN_RUN / kind, netns=None)
+                start_database(
+                    OVN_RUN / f"{kind.replace('-', '')}_db.db",
+                    socket,
+                    kind,
+                    OVN_RUN / f"{kind.replace('-', '')}_db",
+                    netns=None,
+                )
                 for kind, socket in pairs
             )
         )

@@ -140,8 +140,7 @@ class Node:
         for name in steps.dhcp_stop:
             await self.dhcp.stop(name)
         await ip(steps.before)
-        if steps.ovs:
-            await self.ovs.vsctl(*steps.ovs)
+        await self._change_ovs(steps)
         for name in steps.offloads:
             await tx_checksum_off(name)
         await ip(steps.after)
@@ -152,6 +151,17 @@ class Node:
             servers, search = steps.dns
             (self.folder / "dns.json").write_text(json.dumps({"server": servers, "search": search}))
         await asyncio.gather(*(self.dhcp.start(name, self.dhcp_wait) for name in steps.dhcp_start))
+
+    async def _change_ovs(self, steps: Steps) -> None:
+        if not steps.ovs:
+            return
+        for bridge in steps.stp_pause:
+            await self.ovs.vsctl("set", "Bridge", bridge, "stp_enable=false")
+        try:
+            await self.ovs.vsctl(*steps.ovs)
+        finally:
+            for bridge in steps.stp_pause:
+                await self.ovs.vsctl("--if-exists", "set", "Bridge", bridge, "stp_enable=true")
 
     async def rollback(self, checkpoint: Host, planned: Host) -> None:
         """Put back what the step checkpoint -> planned had changed, and see to it that it is so."""
@@ -170,7 +180,7 @@ class Node:
         await self._tolerant(["ip", "-force", "-batch", "-"], steps.before)
         if steps.ovs:
             try:
-                await self.ovs.vsctl(*steps.ovs)
+                await self._change_ovs(steps)
             except LabError as failure:
                 log.error("rollback: %s", failure)
         for name in steps.offloads:

@@ -20,11 +20,15 @@ ROLE_KEY, BOND_KEY, LOCAL_KEY = "nmstate-role", "nmstate-bond", "nmstate-local"
 
 @dataclass(frozen=True)
 class Steps:
-    """What to run, in this order: stop DHCP, ``before``, ``ovs``, offloads, ``after``, ipv6, DNS, start DHCP."""
+    """What to run, in this order: stop DHCP, ``before``, ``ovs``, offloads, ``after``, ipv6, DNS, start DHCP.
+
+    ``stp_pause`` names the bridges whose spanning tree is off while ``ovs`` runs.
+    """
 
     dhcp_stop: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     ovs: tuple[str, ...] = ()
+    stp_pause: tuple[str, ...] = ()
     offloads: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     ipv6: tuple[tuple[str, bool], ...] = ()
@@ -56,6 +60,7 @@ def transition(current: Host, target: Host) -> Steps:
         dhcp_stop=tuple(sorted(current.dhcp - target.dhcp)),
         before=tuple(_before(current, target, known)),
         ovs=tuple(_joined(ovs)),
+        stp_pause=_stp_pause(current, target),
         offloads=tuple(_offloads(current, target, reborn)),
         after=tuple(_after(current, target, known)),
         ipv6=tuple(
@@ -202,6 +207,24 @@ def _route(route: Route) -> str:
     via = f" via {route.via}" if route.via else ""
     metric = f" metric {route.metric}" if route.metric else ""
     return f"{route.destination}{via} dev {route.dev}{metric} table {route.table} proto {route.protocol}"
+
+
+def _stp_pause(current: Host, target: Host) -> tuple[str, ...]:
+    """Bridges with spanning tree on that gain a bond.
+
+    Open vSwitch before its commit 332ca1dad (2026-06) never floods to a bond that joins a bridge whose
+    spanning tree is on.  Switching it off meanwhile costs what a kernel bond would cost as well: the
+    ports listen and learn again.
+    """
+    found = []
+    for name, bridge in sorted(target.bridges.items()):
+        was = current.bridges.get(name)
+        if was is None or not (was.stp and bridge.stp):
+            continue
+        bonds = [port for port in bridge.ports.values() if port.bond is not None]
+        if any(port.name not in was.ports or _remade(was.ports[port.name], port) for port in bonds):
+            found.append(name)
+    return tuple(found)
 
 
 def _ovs(current: Host, target: Host, known: Mapping[str, Link]) -> list[list[str]]:
