@@ -220,8 +220,7 @@ def _smp(domain: Domain, host: Host) -> str:
     """Processors of the guest.
 
     QEMU before 8.0 leaves memory barriers out when a TCG guest can only ever have one processor, although its I/O
-    thread runs beside it: a kick of a virtqueue is lost once in a while, and a guest that waits for its control queue
-    then spins for ever (seen as `soft lockup` after a migration).  Room for a second processor puts them back.
+    thread runs beside it, so that a virtqueue's kick can be lost.  Room for a second processor puts them back.
     """
     count = domain.cores * domain.sockets * domain.threads
     if count == 1 and host.accel.startswith("tcg"):

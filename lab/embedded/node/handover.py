@@ -16,7 +16,7 @@ from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import POD, VMI
 from lab.embedded.node import migration
 from lab.embedded.node.context import NodeContext
-from lab.embedded.node.domain import memory_of
+from lab.embedded.node.domain import Host, memory_of
 from lab.embedded.node.guest import Guest
 from lab.embedded.node.migration import DIRECT_PORT, Limits, MigrationFailed, Progress
 from lab.embedded.node.names import now
@@ -32,10 +32,10 @@ SWITCH_SECONDS = 3.0
 """How long the target waits for virt-controller's word on the pod before it takes the VMI over."""
 
 
-def limits_of(vmi: Obj) -> Limits:
+def limits_of(vmi: Obj, host: Host) -> Limits:
     """The limits of the migration that a VMI is in."""
     configuration = vmi["status"]["migrationState"].get("migrationConfiguration") or {}
-    return Limits.of(configuration, memory_of(vmi))
+    return Limits.of(configuration, memory_of(vmi), one_pass=host.accel.startswith("tcg"))
 
 
 async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> None:
@@ -46,7 +46,8 @@ async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> 
         await ctx.kube.event(vmi, "Normal", "Migrating", "VirtualMachineInstance is migrating.", COMPONENT)
         ports = state.get("targetDirectMigrationNodePorts") or {}
         port = next(int(key) for key, value in ports.items() if value == DIRECT_PORT)
-        await migration.send(guest.qemu, state["targetNodeAddress"], port, progress.limits)
+        await migration.offer(guest.qemu, state["targetNodeAddress"], port, progress.limits)
+        await progress.start(paused=guest.paused)
         figures = await progress.finish()
     except MigrationFailed as failure:
         await _failed(ctx, guest, vmi, failure.reason, aborted=failure.aborted)
@@ -105,9 +106,8 @@ async def abort(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
         await guest.progress.abort()
 
 
-async def receive(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
+async def receive(ctx: NodeContext, guest: Guest, limits: Limits, vmi: Obj) -> None:
     """The target's side, until the VMI is this node's. The guest's QEMU already waits with `-incoming defer`."""
-    limits = limits_of(vmi)
     with migration.listen(ctx.node.machine_ip) as listener:
         port = listener.getsockname()[1]
         await merge_state(ctx.kube, vmi, {

@@ -10,7 +10,7 @@ import pytest
 from qemu.qmp import QMPClient
 
 from lab.embedded.node import migration
-from lab.embedded.node.migration import GIB, Limits, MigrationFailed, Progress
+from lab.embedded.node.migration import GIB, MIB, Limits, MigrationFailed, Progress
 from lab.embedded.node.qemu import Qemu
 
 
@@ -20,8 +20,13 @@ def test_limits_from_the_clusters_configuration() -> None:
         {"bandwidthPerMigration": "64Mi", "completionTimeoutPerGiB": 800, "allowPostCopy": True}, 2 * GIB
     )
     assert (limits.bandwidth, limits.completion, limits.post_copy) == (64 * 2**20, 1600, True)
-    assert migration.sending(limits) == {"downtime-limit": 30, "max-bandwidth": 64 * 2**20}
+    assert migration.sending(limits) == {"downtime-limit": 300, "max-bandwidth": 64 * 2**20}
     assert migration.sending(Limits())["max-bandwidth"] == 2**40
+
+
+def test_one_pass_allows_no_pause_until_its_end() -> None:
+    assert migration.sending(Limits(one_pass=True)) == {"downtime-limit": 1, "max-bandwidth": migration.FAST_BYTES}
+    assert migration.sending(Limits(one_pass=True, bandwidth=MIB))["max-bandwidth"] == MIB
 
 
 def test_announcements_stay_in_qemus_ranges() -> None:
@@ -121,3 +126,21 @@ def test_post_copy_instead_of_giving_up(tmp_path: Path) -> None:
 
     play(tmp_path, script, Limits(progress=0.2, post_copy=True))
     assert started
+
+
+def test_the_only_pass_is_slowed_down_and_then_ended(tmp_path: Path) -> None:
+    left = iter([100, 50, 20, 10, 3])
+    asked: list[dict[str, Any]] = []
+
+    def script(message: dict[str, Any]) -> dict[str, Any]:
+        asked.append(message)
+        if message["execute"] != "query-migrate":
+            return {}
+        remaining = next(left, None)
+        if remaining is None:
+            return {"status": "completed", "total-time": 1}
+        return {"status": "active", "ram": {"remaining": remaining * MIB}}
+
+    play(tmp_path, script, Limits(one_pass=True))
+    told = [message["arguments"] for message in asked if message["execute"] == "migrate-set-parameters"]
+    assert told == [{"max-bandwidth": migration.SLOW_BYTES}, {"downtime-limit": migration.ANY_PAUSE_MS}]
