@@ -48,6 +48,8 @@ class Qemu:
         self.folder = folder
         self.process = process
         self._client = client
+        self._parting = asyncio.Lock()
+        self._parted = False
         self.exit_reason = ""
         """`reason` of the last SHUTDOWN event: guest-shutdown, host-qmp-quit, host-signal, ..."""
 
@@ -130,8 +132,12 @@ class Qemu:
     async def wait(self) -> int:
         """Wait for the end; the exit status is negative for a signal."""
         status = await self.process.wait()
-        with contextlib.suppress(QMPError, EOFError, OSError):
-            await self._client.disconnect()
+        # Two waiters may not both disconnect: the second would trip over the first one's cleaning up.
+        async with self._parting:
+            if not self._parted:
+                self._parted = True
+                with contextlib.suppress(QMPError, EOFError, OSError):
+                    await self._client.disconnect()
         return status
 
     async def kill(self) -> None:
