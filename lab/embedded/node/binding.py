@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ class Bindings:
     async def build(self, nics: Sequence[Nic]) -> None:
         """Connect every NIC. Raises LabError (a pod interface is missing) or CommandFailed."""
         present = {link["ifname"] for link in await ip_json(["link", "show"], netns=self.launcher.netns)}
+        mtus = {attachment.ifname: attachment.mtu for attachment in self.launcher.attachments}
         for nic in nics:
             if nic.pod_if not in present:
                 raise LabError(
@@ -135,6 +137,7 @@ class Bindings:
                     f"found {sorted(present)}",
                     where=f"pod {self.launcher.namespace}/{self.launcher.name}",
                 )
+            nic = replace(nic, mtu=mtus.get(nic.pod_if, nic.mtu))
             if nic.binding == "masquerade":
                 await self._masquerade(nic)
             else:

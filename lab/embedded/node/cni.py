@@ -17,7 +17,7 @@ from typing import Any
 from lab.embedded.host import netns as namespaces
 from lab.embedded.host.command import CommandFailed, run
 from lab.embedded.host.link import ip, ip_json, tx_checksum_off
-from lab.embedded.model.kinds import NAD, NODE, POD
+from lab.embedded.model.kinds import NAD, POD
 from lab.embedded.node import nad as nads
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Attachment
@@ -30,7 +30,6 @@ INTEGRATION = "br-int"
 ANNOTATION_SECONDS = 20.0
 BIND_SECONDS = 20
 ALLOW_BRIDGE = "kubevirt.io/allow-pod-bridge-network-live-migration"
-NODE_SUBNETS = "k8s.ovn.org/node-subnets"
 
 
 def notes(obj: Obj) -> dict[str, str]:
@@ -45,7 +44,6 @@ class Cni:
         self.ctx = ctx
         self.pods = ctx.informers.get(POD)
         self.nads = ctx.informers.get(NAD)
-        self.nodes = ctx.informers.get(NODE)
 
     async def clean(self) -> None:
         """Remove what an earlier agent left: pod namespaces and their ports."""
@@ -78,9 +76,7 @@ class Cni:
         meta = pod["metadata"]
         wanted = nads.requests(notes(pod).get(nads.NETWORKS, ""), meta["namespace"])
         checked = [(request, await self._network(request)) for request in wanted]
-        found: list[Attachment] = []
-        if self._has_default_network():
-            found.append(await self._default(pod, netns))
+        found = [await self._default(pod, netns)]
         for index, (request, network) in enumerate(checked, 1):
             try:
                 if network.plugin == "ovn":
@@ -100,10 +96,6 @@ class Cni:
         if found is None:
             raise nads.not_found(request)
         return nads.network_of(found, request.key)
-
-    def _has_default_network(self) -> bool:
-        node = self.nodes.items.get(self.ctx.node.name)
-        return node is not None and NODE_SUBNETS in notes(node)
 
     async def _word(self, pod: Obj, key: str) -> Obj:
         """ovnkube's entry for one network of the pod."""

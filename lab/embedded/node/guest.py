@@ -144,7 +144,10 @@ class Guest:
 
     async def _follow(self) -> None:
         async for event in self.qemu.events():
-            await self._event(event)
+            try:
+                await self._event(event)
+            except QemuFailed as error:
+                log.warning("%s: %s: %s", self.domain.name, event.get("event"), error)
         self.status = await self.qemu.wait()
         self.ended.set()
         self._changed()

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -18,6 +19,7 @@ from lab.embedded.kube import Informer
 from lab.embedded.node.channels import PROTOCOLS
 from lab.embedded.node.containers import environment, follow, parse
 from lab.embedded.node.execution import Command, serve
+from lab.embedded.node.podstatus import ContainerState
 from lab.embedded.node.podworker import PodWorker
 from lab.embedded.node.virtroutes import refusal
 
@@ -97,23 +99,11 @@ class PodRoutes:
             return refusal(400, "BadRequest", text)
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await answer.prepare(request)
-        shown = _Shown(query)
-        if not file.exists():
-            file.touch()
-        lines = file.read_bytes().split(b"\n")
-        for line in shown.tail(lines[:-1]):
-            await answer.write(line)
-        if query.get("follow", "") in ("1", "true") and not shown.full:
-            skip = len(lines) - 1
-            count = 0
-            async for raw in follow(file, running=lambda: state.running):
-                count += 1
-                text_line = shown.line(raw) if count > skip else None
-                if text_line is not None:
-                    await answer.write(text_line)
-                if shown.full:
-                    break
-        await answer.write_eof()
+        file.touch()
+        # A follower that leaves is no error.
+        with contextlib.suppress(ConnectionError):
+            await _stream(answer, file, _Shown(query), state, follows=query.get("follow", "") in ("1", "true"))
+            await answer.write_eof()
         return answer
 
     async def dial(self, request: web.Request) -> web.StreamResponse:
@@ -171,6 +161,24 @@ class _Shown:
             text = text[: self.left]
             self.left -= len(text)
         return text
+
+
+async def _stream(
+    answer: web.StreamResponse, file: Path, shown: _Shown, state: ContainerState, *, follows: bool
+) -> None:
+    lines = file.read_bytes().split(b"\n")
+    for line in shown.tail(lines[:-1]):
+        await answer.write(line)
+    if not follows:
+        return
+    count = 0
+    async for raw in follow(file, running=lambda: state.running):
+        if shown.full:
+            return
+        count += 1
+        text = shown.line(raw) if count >= len(lines) else None
+        if text is not None:
+            await answer.write(text)
 
 
 def _seconds(stamp: str) -> float:
