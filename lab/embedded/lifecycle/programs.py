@@ -96,13 +96,15 @@ async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired:
     )
     ctx.rundir.mkdir(parents=True, exist_ok=True)
     launchers = Launchers()
-    kubelet = Kubelet(ctx, launchers, {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers})
+    ovnkube = OvnKube(ctx)
+    parts = {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers, "the pod network": ovnkube.zone.answers}
+    kubelet = Kubelet(ctx, launchers, parts)
     virt = VirtHandler(ctx, launchers)
     components: dict[str, Component] = {
         "kubelet": kubelet,
         "virt-handler": virt,
         "nmstate": NmstateHandler(ctx),
-        "ovnkube": OvnKube(ctx),
+        "ovnkube": ovnkube,
     }
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)

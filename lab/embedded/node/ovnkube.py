@@ -10,100 +10,37 @@ It must not touch the node's links: that is the CNI's work.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from lab.embedded.kube import KubeError, Obj
 from lab.embedded.model.kinds import NAD, POD
+from lab.embedded.node import podnetwork
+from lab.embedded.node.addresses import Pool
 from lab.embedded.node.context import NodeContext
+from lab.embedded.node.localnet import Localnet, localnet_of, made_up_mac, port_name, requests_of
+from lab.embedded.node.names import iface_id
+from lab.embedded.node.ovnzone import ZoneBuilder
 
 log = logging.getLogger(__name__)
 POD_NETWORKS = "k8s.ovn.org/pod-networks"
-NETWORKS = "k8s.v1.cni.cncf.io/networks"
 TARGET_READY = "kubevirt.io/migration-target-ready-timestamp"
 DOMAIN = "kubevirt.io/domain"
 ENDED = ("Succeeded", "Failed")
 
 
-def prefix(network: str) -> str:
-    """Upstream's prefix of a secondary network's objects: ``vlan-2024`` -> ``vlan.2024_``."""
-    return network.replace("-", ".").replace("/", ".") + "_"
-
-
-def port_name(nad_key: str, pod: Obj) -> str:
-    """The logical port of ``pod`` on the network of the NAD ``namespace/name``; also its iface-id."""
-    meta = pod["metadata"]
-    return f"{prefix(nad_key)}{meta['namespace']}_{meta['name']}"
-
-
 @dataclass(frozen=True)
-class Localnet:
-    """A localnet network as its NADs describe it; several NADs may name the same one."""
+class Port:
+    """A pod's logical port as it was written; ``addresses`` as OVN takes them, ``version`` the pod's UID or empty."""
 
-    name: str
-    physical: str
-    vlan: int | None
-
-    @property
-    def switch(self) -> str:
-        return f"{prefix(self.name)}ovn_localnet_switch"
-
-    @property
-    def port(self) -> str:
-        return f"{prefix(self.name)}ovn_localnet_port"
-
-
-def localnet_of(nad: Obj) -> Localnet | None:
-    """The localnet network a NAD asks for, or None when it is of another type or unusable.
-
-    An unusable one is reported by the CNI when a pod wants it, as upstream does.
-    """
-    try:
-        config = json.loads(nad.get("spec", {}).get("config") or "")
-    except ValueError:
-        return None
-    if not isinstance(config, dict) or config.get("type") != "ovn-k8s-cni-overlay":
-        return None
-    meta = nad["metadata"]
-    name, vlan = config.get("name"), config.get("vlanID")
-    if config.get("topology") != "localnet" or not isinstance(name, str) or not name:
-        return None
-    if config.get("netAttachDefName") != f"{meta['namespace']}/{meta['name']}":
-        return None
-    if vlan is not None and not (isinstance(vlan, int) and 1 <= vlan <= 4094):
-        return None
-    return Localnet(name, config.get("physicalNetworkName") or name, vlan)
-
-
-def requests_of(pod: Obj) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The NAD keys a pod asks for with their options; a malformed annotation asks for nothing here."""
-    meta = pod["metadata"]
-    text = (meta.get("annotations") or {}).get(NETWORKS, "").strip()
-    if not text:
-        return
-    try:
-        wanted = json.loads(text) if text.startswith("[") else [_short(part) for part in text.split(",")]
-    except ValueError:
-        return
-    for item in wanted:
-        if isinstance(item, dict) and isinstance(item.get("name"), str):
-            yield f"{item.get('namespace') or meta['namespace']}/{item['name']}", item
-
-
-def _short(part: str) -> dict[str, Any]:
-    where, _, interface = part.strip().partition("@")
-    namespace, _, name = where.rpartition("/")
-    return {"name": name, "namespace": namespace or None, "interface": interface}
-
-
-def made_up_mac(pod: Obj, nad_key: str) -> str:
-    """A locally administered MAC for an interface nobody fixed one for; stable for the pod."""
-    digest = hashlib.sha256(f"{pod['metadata'].get('uid')}/{nad_key}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+    switch: str
+    addresses: str
+    on: bool = True
+    version: str = ""
 
 
 def enabled(pod: Obj, siblings: list[Obj]) -> bool:
@@ -120,6 +57,21 @@ def enabled(pod: Obj, siblings: list[Obj]) -> bool:
     return (pod["metadata"]["uid"] == target["metadata"]["uid"]) is ready
 
 
+def default_entry(pod: Obj) -> dict[str, Any] | None:
+    """What the pod's annotation says of the default network; None for nothing usable."""
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+        entry = json.loads(_notes(pod).get(POD_NETWORKS) or "{}")["default"]
+        address_of(entry)
+        return dict(entry)
+    return None
+
+
+def address_of(entry: dict[str, Any]) -> IPv4Address:
+    """The first IPv4 address of an entry."""
+    cidrs = entry.get("ip_addresses") or [entry["ip_address"]]
+    return IPv4Interface(cidrs[0]).ip
+
+
 def _notes(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
@@ -131,22 +83,27 @@ class OvnKube:
         self.ctx = ctx
         self.pods = ctx.informers.get(POD)
         self.nads = ctx.informers.get(NAD)
+        self.zone = ZoneBuilder(ctx, lambda node: self._queue("node", node))
+        self.pool = Pool(self.zone.me.subnet)
         self._dirty: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._waiting: set[tuple[str, str]] = set()
         self._networks: dict[str, Localnet] = {}
-        self._ports: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._ports: dict[str, dict[str, Port]] = {}
 
     async def run(self) -> None:
-        """Follow NADs and pods until cancelled."""
-        self.nads.subscribe(lambda change, obj: self._mark("nad", obj))
-        self.pods.subscribe(lambda change, obj: self._mark_pod(obj))
+        """Build the zone, then follow nodes, NADs and pods until cancelled."""
+        await self.zone.build()
         await self.nads.synced()
         await self.pods.synced()
+        await self._recall()
+        self.nads.subscribe(lambda change, obj: self._mark("nad", obj))
+        self.pods.subscribe(lambda change, obj: self._mark_pod(obj))
+        work = {"nad": self._network, "pod": self._pod, "node": self.zone.neighbour}
         while True:
             what, key = await self._dirty.get()
             self._waiting.discard((what, key))
             try:
-                await (self._network(key) if what == "nad" else self._pod(key))
+                await work[what](key)
             except KubeError as refusal:
                 log.warning("%s %s: %s", what, key, refusal)
                 if not refusal.not_found:
@@ -154,6 +111,27 @@ class OvnKube:
             except Exception:
                 log.exception("%s %s", what, key)
                 asyncio.get_running_loop().call_later(1.0, self._queue, what, key)
+
+    async def _recall(self) -> None:
+        """What an earlier agent left: addresses given stay given, ports of pods that went meanwhile go."""
+        mine = {key: pod for key, pod in self.pods.items.items() if self._runs_here(pod)}
+        ports = set()
+        for key, pod in mine.items():
+            entry = default_entry(pod)
+            if entry is not None:
+                self.pool.hold(key, address_of(entry))
+            names = [port_name(nad, pod) for nad, _ in requests_of(pod)]
+            ports |= {iface_id(pod["metadata"]["namespace"], pod["metadata"]["name"]), *names}
+        for row in await self.ctx.northbound.table("Logical_Switch_Port", ["name"], where="external_ids:pod=true"):
+            if row["name"] not in ports:
+                await self.ctx.northbound.ctl("--if-exists", "lsp-del", row["name"])
+
+    def _runs_here(self, pod: Obj | None) -> bool:
+        return (
+            pod is not None
+            and pod.get("spec", {}).get("nodeName") == self.ctx.node.name
+            and pod.get("status", {}).get("phase") not in ENDED
+        )
 
     def _queue(self, what: str, key: str) -> None:
         if (what, key) not in self._waiting:
@@ -206,38 +184,51 @@ class OvnKube:
 
     async def _pod(self, key: str) -> None:
         pod = self.pods.items.get(key)
-        gone = pod is None or pod.get("status", {}).get("phase") in ENDED
-        if gone or pod is None:
+        if pod is None or not self._runs_here(pod):
             for port in self._ports.pop(key, {}):
                 await self.ctx.northbound.ctl("--if-exists", "lsp-del", port)
+            self.pool.release(key)
             return
         notes = json.loads(_notes(pod).get(POD_NETWORKS) or "{}")
         found = dict(notes)
+        if not pod["spec"].get("hostNetwork"):
+            found["default"] = await self._default(key, pod)
         for nad_key, request in requests_of(pod):
             net = self._networks.get(nad_key)
             if net is None:
                 continue
             mac = str(request.get("mac") or "") or notes.get(nad_key, {}).get("mac_address")
             mac = (mac or made_up_mac(pod, nad_key)).lower()
-            await self._make_port(key, pod, net, port_name(nad_key, pod), mac)
+            wanted = Port(net.switch, mac, on=enabled(pod, self._siblings(pod)))
+            await self._make_port(key, pod, port_name(nad_key, pod), wanted)
             found[nad_key] = {"ip_addresses": None, "mac_address": mac, "role": "secondary"}
         if found != notes:
             note = {"metadata": {"annotations": {POD_NETWORKS: json.dumps(found, separators=(",", ":"))}}}
             await self.ctx.kube.patch(POD, pod["metadata"]["name"], pod["metadata"]["namespace"], note)
 
-    async def _make_port(self, key: str, pod: Obj, net: Localnet, port: str, mac: str) -> None:
-        on = enabled(pod, self._siblings(pod))
-        ports = self._ports.setdefault(key, {})
-        if ports.get(port) == (mac, on):
-            return
+    async def _default(self, key: str, pod: Obj) -> dict[str, Any]:
+        """The pod's leg in the default network; an address it has been given stays its own."""
+        entry = default_entry(pod)
+        if entry is None or not self.pool.hold(key, address_of(entry)):
+            entry = podnetwork.pod_entry(self.zone.me, self.pool.take(key))
         meta = pod["metadata"]
+        addresses = f"{entry['mac_address']} {address_of(entry)}"
+        wanted = Port(self.zone.me.name, addresses, version=meta["uid"])
+        await self._make_port(key, pod, iface_id(meta["namespace"], meta["name"]), wanted)
+        return entry
+
+    async def _make_port(self, key: str, pod: Obj, name: str, port: Port) -> None:
+        ports = self._ports.setdefault(key, {})
+        if ports.get(name) == port:
+            return
+        options = [f"options:iface-id-ver={port.version}"] if port.version else []
         await self.ctx.northbound.ctl(
-            "--may-exist", "lsp-add", net.switch, port,
-            "--", "lsp-set-addresses", port, mac,
-            "--", "lsp-set-port-security", port, mac,
-            "--", "lsp-set-enabled", port, "enabled" if on else "disabled",
-            "--", "set", "Logical_Switch_Port", port,
-            f"external_ids:namespace={meta['namespace']}", "external_ids:pod=true",
+            "--may-exist", "lsp-add", port.switch, name,
+            "--", "lsp-set-addresses", name, port.addresses,
+            "--", "lsp-set-port-security", name, port.addresses,
+            "--", "lsp-set-enabled", name, "enabled" if port.on else "disabled",
+            "--", "set", "Logical_Switch_Port", name,
+            f"external_ids:namespace={pod['metadata']['namespace']}", "external_ids:pod=true", *options,
         )  # fmt: skip
-        log.info("port %s %s on %s", port, "enabled" if on else "disabled", net.switch)
-        ports[port] = (mac, on)
+        log.info("port %s %s on %s", name, "enabled" if port.on else "disabled", port.switch)
+        ports[name] = port

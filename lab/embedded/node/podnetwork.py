@@ -64,8 +64,8 @@ class Member:
 
     @property
     def outside(self) -> IPv4Interface:
-        """The gateway router's address on the external network."""
-        return IPv4Interface(f"{EXTERNAL_NET[110 + self.number - 1]}/{EXTERNAL_NET.prefixlen}")
+        """The gateway router's address on the external network: .201 and up, above the leases given there."""
+        return IPv4Interface(f"{EXTERNAL_NET[199 + self.number]}/{EXTERNAL_NET.prefixlen}")
 
 
 def member(node: NodeSpec) -> Member:
@@ -75,9 +75,12 @@ def member(node: NodeSpec) -> Member:
     return Member(node.name, node.index + 1, subnet, node.chassis, str(node.external.ip))
 
 
-def annotations(me: Member) -> dict[str, str]:
+def node_annotations(me: Member) -> dict[str, str]:
     """What ovnkube writes on the Node; each value is JSON in a string."""
-    note = lambda value: json.dumps(value, separators=(",", ":"))  # noqa: E731
+
+    def note(value: object) -> str:
+        return json.dumps(value, separators=(",", ":"))
+
     return {
         SUBNETS: note({"default": [str(me.subnet)]}),
         "k8s.ovn.org/node-transit-switch-port-ifaddr": note({"ipv4": f"{me.transit}/{TRANSIT.prefixlen}"}),
@@ -181,17 +184,19 @@ class Route:
 def routes(me: Member, others: Iterable[Member]) -> list[Route]:
     """Every static route of a healthy zone without migrated VMs."""
     gr = f"GR_{me.name}"
-    found = [
+    own = [
         Route(ROUTER, str(me.join), str(me.join)),
         Route(ROUTER, str(me.subnet), str(me.join), "src-ip"),
         Route(gr, str(CLUSTER), str(JOIN[1])),
         Route(gr, "0.0.0.0/0", str(EXTERNAL_NET[1]), "", f"rtoe-{gr}"),
     ]
-    for other in others:
-        ids = (("ic-node", other.name),)
-        found.append(Route(ROUTER, str(other.subnet), str(other.transit), "", "", ids))
-        found.append(Route(ROUTER, str(other.join), str(other.transit), "", "", ids))
-    return found
+    return [*own, *(route for other in others for route in routes_to(other))]
+
+
+def routes_to(other: Member) -> list[Route]:
+    """The routes to one other zone: its pods and its gateway router."""
+    ids = (("ic-node", other.name),)
+    return [Route(ROUTER, str(prefix), str(other.transit), "", "", ids) for prefix in (other.subnet, other.join)]
 
 
 def remote_port(other: Member) -> list[str]:

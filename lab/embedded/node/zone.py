@@ -16,6 +16,7 @@ from lab.embedded.model.spec import NodeSpec
 
 OVN_RUN = Path("/run/ovn")
 EXTERNAL_BRIDGE = "br-ex"
+INTEGRATION_BRIDGE = "br-int"
 PHYSNET = "physnet"
 
 
@@ -64,6 +65,9 @@ class Zone:
         await self.ovs.vsctl(
             "--no-wait", "--may-exist", "add-br", EXTERNAL_BRIDGE,
             "--", "set", "Bridge", EXTERNAL_BRIDGE, "datapath_type=netdev",
+            "--", "--may-exist", "add-br", INTEGRATION_BRIDGE,
+            "--", "set", "Bridge", INTEGRATION_BRIDGE, "datapath_type=netdev", "fail_mode=secure",
+            "other_config:disable-in-band=true",
             "--", "set", "Open_vSwitch", ".",
             f"external_ids:system-id={self.node.chassis}",
             f"external_ids:hostname={self.node.name}",

@@ -1,0 +1,181 @@
+"""The default pod network of this node's zone, made real: own routers and switches, neighbours, management port.
+
+What is to be there is said by `podnetwork`, in upstream's words; here it is brought into the zone's databases and
+onto the node, again and again to the same end.  Rows that nobody here wrote are left alone: people and faults put
+routes there, and a zone controller that tidied them away would hide what an audit is to find.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from lab.embedded.host.command import run
+from lab.embedded.host.link import ip, ip_json, tx_checksum_off
+from lab.embedded.host.ovs import Row
+from lab.embedded.kube import Obj
+from lab.embedded.model.kinds import NODE
+from lab.embedded.node import podnetwork as net
+from lab.embedded.node.context import NodeContext
+from lab.embedded.node.podnetwork import Member, Route
+from lab.embedded.node.zone import INTEGRATION_BRIDGE
+
+log = logging.getLogger(__name__)
+MANAGEMENT = "ovn-k8s-mp0"
+REGISTRATION_SECONDS = 60.0
+NEIGHBOUR = "ic-node"
+ROUTE_COLUMNS = ("_uuid", "ip_prefix", "nexthop", "policy", "output_port", "external_ids")
+
+
+def _one(cell: object) -> str:
+    """An optional OVSDB column: its value, empty when unset."""
+    return cell if isinstance(cell, str) else ""
+
+
+def is_route(row: Row, route: Route) -> bool:
+    """Whether a static route's row is ``route``; of its external_ids only those wanted count."""
+    return (
+        (row["ip_prefix"], row["nexthop"], _one(row["policy"]), _one(row["output_port"]))
+        == (route.prefix, route.nexthop, route.policy, route.port)
+        and dict(route.ids).items() <= row["external_ids"].items()
+    )  # fmt: skip
+
+
+class ZoneBuilder:
+    """Builds this node's part of the pod network and follows the other nodes."""
+
+    def __init__(self, ctx: NodeContext, mark: Callable[[str], None]) -> None:
+        """``mark`` is called with the name of each other node that changed: `neighbour` is due for it."""
+        self.ctx, self.me = ctx, net.member(ctx.node)
+        self.nodes = ctx.informers.get(NODE)
+        self.built = False
+        self._mark = mark
+        self._neighbours: dict[str, Member] = {}
+
+    async def build(self) -> None:
+        """The zone without neighbours and the management port; then say on the Node what it is."""
+        await self.ctx.northbound.ctl(*net.own_zone(self.me))
+        await asyncio.gather(self._routes(net.routes(self.me, [])), self._management())
+        name = self.me.name
+        await self.nodes.wait_for(lambda items: name in items, REGISTRATION_SECONDS)
+        await self.ctx.kube.patch(NODE, name, None, {"metadata": {"annotations": net.node_annotations(self.me)}})
+        self.built = True
+        self.nodes.subscribe(self._seen)
+        for gone in await self._left_behind():
+            self._mark(gone)
+
+    async def answers(self) -> bool:
+        """Whether OVN carries this node's own port, and its addresses and the Node's annotations are there."""
+        node = self.nodes.items.get(self.me.name)
+        if not self.built or node is None or net.SUBNETS not in (node["metadata"].get("annotations") or {}):
+            return False
+        rows = await self.ctx.ovs.table("Interface", ["external_ids"], where=f"name={MANAGEMENT}")
+        if not rows or rows[0]["external_ids"].get("ovn-installed") != "true":
+            return False
+        found = await ip_json(["-4", "addr", "show", "dev", MANAGEMENT, "up"])
+        return any(entry.get("local") == str(self.me.management.ip) for link in found for entry in link["addr_info"])
+
+    async def neighbour(self, name: str) -> None:
+        """Bring one other node in, or out when its Node is gone."""
+        node = self.nodes.items.get(name)
+        other = net.from_annotations(name, node["metadata"].get("annotations") or {}) if node else None
+        if other is None:
+            if node is None:
+                await self._remove(name)
+            return
+        if self._neighbours.get(name) == other:
+            return
+        await self.ctx.northbound.ctl("--wait=sb", *net.remote_port(other))
+        await self._routes(net.routes_to(other), neighbour=name)
+        await self._bind(other)
+        await self._greet(other)
+        self._neighbours[name] = other
+        log.info("neighbour %s with %s behind %s", name, other.subnet, other.encap)
+
+    async def _bind(self, other: Member) -> None:
+        """The other zone's chassis and where its port is: OVN before 23.09 does not bind remote ports itself."""
+        known = await self.ctx.southbound.table("Encap", ["ip"], where=f'chassis_name="{other.chassis}"')
+        words: list[str] = []
+        if known and known[0]["ip"] != other.encap:
+            words += ["chassis-del", other.chassis, "--"]
+        await self.ctx.southbound.ctl(
+            *words, "--may-exist", "chassis-add", other.chassis, "geneve", other.encap,
+            "--", "set", "Chassis", other.chassis, "other_config:is-remote=true", f"hostname={other.name}",
+        )  # fmt: skip
+        await self.ctx.southbound.ctl("--may-exist", "lsp-bind", f"tstor-{other.name}", other.chassis)
+
+    async def _greet(self, other: Member) -> None:
+        """Let the datapath learn the tunnel's other end.
+
+        A tunnel in userspace drops the packet for which it must ask the MAC: a guest's first ping would be lost.  It
+        learns from any ARP answer to the node, and forgets after the aging time (3600 s is the most it takes).
+        """
+        await self.ctx.ovs.appctl("tnl/neigh/aging", "3600")
+        answer = await run(["ping", "-c", "1", "-W", "1", other.encap], check=False)
+        if answer.returncode:
+            log.warning("no answer yet from the tunnel's other end %s of %s", other.encap, other.name)
+
+    async def _remove(self, name: str) -> None:
+        if name == self.me.name:
+            return
+        port = f"tstor-{name}"
+        await self._routes([], neighbour=name)
+        await self.ctx.northbound.ctl("--if-exists", "lsp-del", port)
+        for row in await self.ctx.southbound.table("Chassis", ["name"], where=f"hostname={name}"):
+            await self.ctx.southbound.ctl("--if-exists", "chassis-del", row["name"])
+        self._neighbours.pop(name, None)
+
+    def _seen(self, change: str, node: Obj) -> None:
+        name = node["metadata"]["name"]
+        if name == self.me.name:
+            return
+        notes = node["metadata"].get("annotations") or {}
+        if change == "DELETED" or self._neighbours.get(name) != net.from_annotations(name, notes):
+            self._mark(name)
+
+    async def _left_behind(self) -> set[str]:
+        """Nodes that an earlier agent brought in and that went while nobody looked."""
+        rows = await self.ctx.northbound.table("Logical_Router_Static_Route", ["external_ids"])
+        return {row["external_ids"][NEIGHBOUR] for row in rows if NEIGHBOUR in row["external_ids"]} - set(
+            self.nodes.items
+        )
+
+    async def _routes(self, wanted: Iterable[Route], neighbour: str = "") -> None:
+        """Add what is missing; of a neighbour's routes those that are no longer wanted go."""
+        wanted = list(wanted)
+        words: list[str] = []
+        present: list[tuple[str, Row]] = []
+        for router in dict.fromkeys([net.ROUTER, *(route.router for route in wanted)]):
+            present += [(router, row) for row in await self._rows(router)]
+        for number, route in enumerate(wanted):
+            if not any(router == route.router and is_route(row, route) for router, row in present):
+                words += route.words(f"r{number}")
+        for router, row in present:
+            theirs = neighbour and row["external_ids"].get(NEIGHBOUR) == neighbour
+            if theirs and not any(is_route(row, route) for route in wanted):
+                words += ["--", "remove", "Logical_Router", router, "static_routes", row["_uuid"]]
+        if words:
+            await self.ctx.northbound.ctl(*words[1:])
+
+    async def _rows(self, router: str) -> list[Row]:
+        owner = await self.ctx.northbound.table("Logical_Router", ["static_routes"], where=f"name={router}")
+        mine = owner[0]["static_routes"] if owner else []
+        uuids = {mine} if isinstance(mine, str) else set(mine)
+        rows = await self.ctx.northbound.table("Logical_Router_Static_Route", ROUTE_COLUMNS)
+        return [row for row in rows if row["_uuid"] in uuids]
+
+    async def _management(self) -> None:
+        """The node's own leg in its subnet, through which it reaches every pod of the cluster."""
+        me, mac = self.me, net.mac_of(self.me.management.ip)
+        await self.ctx.ovs.vsctl(
+            "--may-exist", "add-port", INTEGRATION_BRIDGE, MANAGEMENT,
+            "--", "set", "Interface", MANAGEMENT, "type=internal", f"mtu_request={net.MTU}",
+            f'mac="{mac}"', f"external_ids:iface-id=k8s-{me.name}",
+        )  # fmt: skip
+        await ip([
+            f"addr replace {me.management} dev {MANAGEMENT}",
+            f"link set {MANAGEMENT} up",
+            f"route replace {net.CLUSTER} via {me.gateway.ip} dev {MANAGEMENT}",
+        ])  # fmt: skip
+        await tx_checksum_off(MANAGEMENT)
