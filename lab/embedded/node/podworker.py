@@ -210,7 +210,10 @@ class PodWorker:
             state.last, state.waiting = state.terminated(), "CrashLoopBackOff"
             state.restarts += 1
             await self._publish()
-            await asyncio.sleep(BACKOFF[min(state.restarts - 1, len(BACKOFF) - 1)])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BACKOFF[min(state.restarts - 1, len(BACKOFF) - 1)]):
+                    await self._halt.wait()
+                    return
 
     async def _once(self, state: ContainerState, container: Obj) -> int:
         if self.vmi_uid and state.name == "compute":
