@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 not done, 2 wrong use, 10 this host cannot carry a lab.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -77,7 +76,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
 
-
-def show(value: object) -> None:
-    """Print for programs."""
-    print(json.dumps(value, indent=1, default=str))

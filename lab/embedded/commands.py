@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,11 @@ def _up(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _show(value: object) -> None:
+    """Print for programs."""
+    print(json.dumps(value, indent=1, default=str))
+
+
 def _table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -54,12 +60,11 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from lab.embedded.cli import show
     from lab.embedded.lifecycle.status import status
 
     found = status([] if arguments.all else [arguments.name])
     if arguments.json:
-        show(found)
+        _show(found)
     else:
         head = ("LAB", "STATE", "NODES", "API", "MEMORY", "FAULTS")
         _table([head, *(_status_row(entry) for entry in found)])
@@ -133,7 +138,6 @@ def _node(arguments: argparse.Namespace) -> int:
 
 
 def _fault(arguments: argparse.Namespace) -> int:
-    from lab.embedded.cli import show
     from lab.embedded.faults.catalogue import FAULTS, Active
     from lab.embedded.lifecycle.enter import site
 
@@ -141,7 +145,7 @@ def _fault(arguments: argparse.Namespace) -> int:
     active = Active(layout.root / "faults")
     if arguments.action == "list":
         if arguments.json:
-            show({"set": active.entries(), "known": [fault.name for fault in FAULTS]})
+            _show({"set": active.entries(), "known": [fault.name for fault in FAULTS]})
             return 0
         known = [(f.name, f.layer, " ".join(f"{key}=" for key in f.parameters), f.summary) for f in FAULTS]
         _table([("FAULT", "LAYER", "ARGUMENTS", "WHAT"), *known])

@@ -12,16 +12,15 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import HostForbids, LabError, StateError
-from lab.embedded.host import probe
+from lab.embedded.host import detached, probe
+from lab.embedded.host.detached import Detached
 from lab.embedded.host.tools import Tools, find_tools
 from lab.embedded.images.build import GuestImage, build_guest
 from lab.embedded.lifecycle import keys
@@ -99,7 +98,10 @@ def _start(
     say: Say,
 ) -> dict[str, Any]:
     layout.facts.unlink(missing_ok=True)
-    shutil.rmtree(layout.root / "faults", ignore_errors=True)
+    # What the lab of that name left the last time says nothing about this one.
+    for leftover in ("faults", "logs", "guests"):
+        shutil.rmtree(layout.root / leftover, ignore_errors=True)
+    layout.make()
     with contextlib.closing(socket.create_server(("127.0.0.1", _port(layout)), backlog=128)) as listener:
         port = listener.getsockname()[1]
         keys.create(layout, spec, f"https://127.0.0.1:{port}")
@@ -135,10 +137,9 @@ def _start(
     except BaseException:
         # Also on Ctrl-C: a lab that never became ready must not stay behind.
         process.kill()
-        process.wait()
         layout.facts.unlink(missing_ok=True)
         raise
-    facts["pid"] = _inner(process.pid)
+    facts["pid"] = process.only_child()
     layout.facts.write_text(json.dumps(facts, indent=1))
     (layout.root / "port").write_text(str(port))
     return facts
@@ -155,30 +156,16 @@ def _port(layout: Layout) -> int:
 
 def _spawn(
     layout: Layout, orders: dict[str, Any], tools: Tools, fds: tuple[int, ...], user_namespace: bool
-) -> subprocess.Popen[bytes]:
+) -> Detached:
     user = ["--user", "--map-root-user"] if user_namespace else []
     spaces = [*user, "--mount", "--net", "--pid", "--uts", "--propagation", "private"]
     program = [sys.executable, "-m", "lab.embedded", "_supervise", json.dumps(orders)]
     argv = ["unshare", *spaces, "--fork", "--kill-child", "--mount-proc", *program]
-    with (layout.logs / "supervisor.log").open("wb") as log:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=fds,
-            start_new_session=True,
-            env={"VIRTLAB_NMSTATE_PROBE_SECONDS": "15", **os.environ, **tools.env, "PYTHONUNBUFFERED": "1"},
-        )
+    env = {"VIRTLAB_NMSTATE_PROBE_SECONDS": "15", **tools.env, "PYTHONUNBUFFERED": "1"}
+    return detached.start(argv, log=layout.logs / "supervisor.log", pass_fds=fds, env=env)
 
 
-def _inner(unshare: int) -> int:
-    """The host's PID of the lab's PID 1: the only child of ``unshare --fork``."""
-    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
-    return int(children[0])
-
-
-def _follow(progress: Any, process: subprocess.Popen[bytes], layout: Layout, say: Say) -> float:
+def _follow(progress: Any, process: Detached, layout: Layout, say: Say) -> float:
     """Pass on what the supervisor tells until it says ready; return its seconds. Raises LabError."""
     alarm = _Alarm(READY_SECONDS)
     last = "nothing"

@@ -1,0 +1,36 @@
+# Everything sets itself up: a fresh machine needs Python >= 3.11, make and its package client.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TARGET ?= targets/embedded.yaml
+
+.PHONY: run test lint bench lock clean help
+
+run: $(VENV)/locked  ## run every feature on the embedded lab, and stop it
+	@$(BIN)/virtlab run --target $(TARGET)
+
+test: $(VENV)/locked  ## the project's own tests, those on a real lab included
+	@$(BIN)/python -m pytest tests
+
+lint: $(VENV)/locked  ## style, types, import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/locked  ## print the figures, as ratios
+	@$(BIN)/python -m pytest tests/bench -s -q --override-ini=python_files='bench_*.py'
+
+lock: $(VENV)/locked  ## choose newer versions of what virtlab stands on
+	@$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --extra dev --allow-unsafe \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -o .ci/requirements.lock pyproject.toml
+
+clean:  ## forget the environment and what runs left
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+help:
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/locked: .ci/requirements.lock .ci/venv pyproject.toml
+	@.ci/venv $(VENV)
+	@touch $@
