@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command == "help":
         command, given = given[1], [given[1], "--help"]
     if command in EMBEDDED:
-        os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])
     if command == "run":
         return _run(given[1:])
     if command == "clean":
@@ -73,7 +73,7 @@ def _run(arguments: list[str]) -> int:
         return 2
     chosen = any(os.path.exists(a.partition("::")[0]) for a in arguments if not a.startswith("-") and ".yaml" not in a)  # noqa: PTH110
     plain = ["-m", "pytest", "-p", "no:cacheprovider", "-r", "N", "--no-header", "--rootdir", root]
-    return os.execv(sys.executable, [sys.executable, *plain, *arguments, *([] if chosen else [features])])  # noqa: S606
+    return os.execv(sys.executable, [sys.executable, *plain, *arguments, *([] if chosen else [features])])
 
 
 def _clean(arguments: list[str]) -> int:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 GUEST, GATEWAY, RESERVED_MAC = "10.0.2.2", "10.0.2.1", "02:00:00:00:00:00"
 BRIDGE_DHCP = "169.254.75.10"
+STARTING_SECONDS = 0.05
 
 
 def bridge_lines(nic: Nic, seed: str) -> list[str]:
@@ -106,7 +107,7 @@ def dhcp_argv(nic: Nic, leases: Path, address: str, prefix: int, router: str, dn
     options += [f"6,{','.join(dns)}"] if dns else ["6"]
     return [
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0",
-        "--bind-interfaces", f"--interface={nic.bridge}", "--except-interface=lo", "--user=root", "--no-ping",
+        "--bind-interfaces", f"--interface={nic.bridge}", "--except-interface=lo", "--user=root", "--group=root", "--no-ping", "--log-facility=-",
         "--dhcp-authoritative", "--leasefile-ro", f"--dhcp-leasefile={leases}", "--pid-file=",
         f"--dhcp-range={network}", f"--shared-network={nic.bridge},{address}", f"--dhcp-host={nic.mac},{address}",
         *(f"--dhcp-option={option}" for option in [*options, f"26,{nic.mtu}"]),
@@ -186,8 +187,16 @@ class Bindings:
 
     async def _serve(self, argv: Sequence[str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "dhcp.log").open("ab") as output:
-            self._servers.append(await spawn(argv, netns=self.launcher.netns, stdout=output, stderr=output))
+        record = self.folder / "dhcp.log"
+        with record.open("ab") as output:
+            server = await spawn(argv, netns=self.launcher.netns, stdout=output, stderr=output)
+        self._servers.append(server)
+        # It does not tell when it serves; a refusal to start comes within milliseconds.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STARTING_SECONDS):
+                await server.wait()
+            said = record.read_text(errors="replace")[-500:].strip()
+            raise LabError("wanted the pod's DHCP server to run", said or f"exit status {server.returncode}")
 
 
 def _write(path: str, text: str) -> None:

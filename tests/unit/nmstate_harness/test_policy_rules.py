@@ -86,7 +86,8 @@ def test_the_inverse_of_an_inverse_still_takes_everything_back() -> None:
 
 
 def test_giving_a_phantom_port_up_keeps_the_bridge() -> None:
-    interfaces = manifest.without_ports(policy("-without-bond"), {"bond2": "ovs-interface"})["spec"]["desiredState"]["interfaces"]
+    changed = manifest.without_ports(policy("-without-bond"), {"bond2": "ovs-interface"})
+    interfaces = changed["spec"]["desiredState"]["interfaces"]
     assert interfaces[0] == {"name": "bond2", "type": "ovs-interface", "state": "absent"}
     assert interfaces[1]["bridge"]["port"] == []
     assert interfaces[1]["bridge"]["options"] == {"stp": True}
