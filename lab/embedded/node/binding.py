@@ -106,8 +106,9 @@ def dhcp_argv(nic: Nic, leases: Path, address: str, prefix: int, router: str, dn
     options = [f"3,{router}"] if router else ["3"]
     options += [f"6,{','.join(dns)}"] if dns else ["6"]
     return [
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0",
-        "--bind-interfaces", f"--interface={nic.bridge}", "--except-interface=lo", "--user=root", "--group=root", "--no-ping", "--log-facility=-",
+        # --no-daemon also keeps it from changing its groups, which a user namespace may forbid.
+        "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0", "--no-ping",
+        "--bind-interfaces", f"--interface={nic.bridge}", "--except-interface=lo", "--log-facility=-",
         "--dhcp-authoritative", "--leasefile-ro", f"--dhcp-leasefile={leases}", "--pid-file=",
         f"--dhcp-range={network}", f"--shared-network={nic.bridge},{address}", f"--dhcp-host={nic.mac},{address}",
         *(f"--dhcp-option={option}" for option in [*options, f"26,{nic.mtu}"]),
