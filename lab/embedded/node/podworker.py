@@ -216,7 +216,8 @@ class PodWorker:
             await self._publish()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BACKOFF[min(state.restarts - 1, len(BACKOFF) - 1)]):
-                    await self._halt.wait()
+                    await self._ending.wait()
+                    state.waiting = ""
                     return
 
     async def _once(self, state: ContainerState, container: Obj) -> int:
