@@ -49,7 +49,8 @@ def dnsmasq(host: OutsideHost) -> list[str]:
     """The DHCP server's argument list; it keeps leases in the lab's own /run."""
     net = host.address.network
     return [
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--port=0",
+        # --no-daemon: a user namespace with one group refuses the change of group that a daemon makes.
+        "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0",
         "--pid-file=", f"--dhcp-leasefile=/run/{host.name}.leases", f"--log-facility=/run/{host.name}.log",
         "--interface=eth0", "--bind-interfaces", "--dhcp-authoritative", "--log-dhcp", "--no-ping",
         f"--dhcp-range={net[100]},{net[199]},{net.netmask},1h", f"--dhcp-option=option:router,{host.address.ip}",
