@@ -59,7 +59,7 @@ class ZoneBuilder:
         await asyncio.gather(self._routes(net.routes(self.me, [])), self._management())
         name = self.me.name
         await self.nodes.wait_for(lambda items: name in items, REGISTRATION_SECONDS)
-        await self.ctx.kube.patch(NODE, name, None, {"metadata": {"annotations": net.node_annotations(self.me)}})
+        await self._introduce()
         self.built = True
         self.nodes.subscribe(self._seen)
         for gone in await self._left_behind():
@@ -76,9 +76,18 @@ class ZoneBuilder:
         found = await ip_json(["-4", "addr", "show", "dev", MANAGEMENT, "up"])
         return any(entry.get("local") == str(self.me.management.ip) for link in found for entry in link["addr_info"])
 
+    async def _introduce(self) -> None:
+        """Write on the own Node what the other zones must know."""
+        notes = net.node_annotations(self.me)
+        await self.ctx.kube.patch(NODE, self.me.name, None, {"metadata": {"annotations": notes}})
+
     async def neighbour(self, name: str) -> None:
-        """Bring one other node in, or out when its Node is gone."""
+        """Bring one other node in, or out when its Node is gone; the own one (registered anew) is described again."""
         node = self.nodes.items.get(name)
+        if name == self.me.name:
+            if node is not None:
+                await self._introduce()
+            return
         other = net.from_annotations(name, node["metadata"].get("annotations") or {}) if node else None
         if other is None:
             if node is None:
@@ -117,8 +126,6 @@ class ZoneBuilder:
             log.warning("no answer yet from the tunnel's other end %s of %s", other.encap, other.name)
 
     async def _remove(self, name: str) -> None:
-        if name == self.me.name:
-            return
         port = f"tstor-{name}"
         await self._routes([], neighbour=name)
         await self.ctx.northbound.ctl("--if-exists", "lsp-del", port)
@@ -128,10 +135,8 @@ class ZoneBuilder:
 
     def _seen(self, change: str, node: Obj) -> None:
         name = node["metadata"]["name"]
-        if name == self.me.name:
-            return
-        notes = node["metadata"].get("annotations") or {}
-        if change == "DELETED" or self._neighbours.get(name) != net.from_annotations(name, notes):
+        known = self.me if name == self.me.name else self._neighbours.get(name)
+        if change == "DELETED" or known != net.from_annotations(name, node["metadata"].get("annotations") or {}):
             self._mark(name)
 
     async def _left_behind(self) -> set[str]:
