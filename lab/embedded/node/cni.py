@@ -50,6 +50,9 @@ class Cni:
         for port in await self.ctx.ovs.table("Interface", ["name", "external_ids"]):
             if "sandbox" in port["external_ids"]:
                 await self.ctx.ovs.vsctl("--if-exists", "del-port", INTEGRATION, port["name"])
+                # A container's process of an earlier agent keeps the namespace, and so the cable, alive.
+                with contextlib.suppress(CommandFailed):
+                    await run(["ip", "link", "del", port["name"]])
         for path in Path("/run/netns").glob("pod-*"):
             await namespaces.delete(path.name)
 
