@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.access.client import Client
-from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NODE, POD, VMI, VMIM, Kind
+from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NODE, POD, VMI, VMIM
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import ClusterBusy, UsageError, WaitHopeless, WaitTimeout
@@ -22,12 +22,6 @@ from lab.nmstate import policy
 from lab.topology.clean import clean
 from lab.topology.lease import RunLease
 
-KINDS = [
-    (NNCP, "nodenetworkconfigurationpolicies", "Cluster"),
-    (NNCE, "nodenetworkconfigurationenactments", "Cluster"),
-    (VMI, "virtualmachineinstances", "Namespaced"),
-    (VMIM, "virtualmachineinstancemigrations", "Namespaced"),
-]
 POLICY: dict[str, Any] = {
     "apiVersion": NNCP.api_version,
     "kind": NNCP.kind,
@@ -37,26 +31,6 @@ POLICY: dict[str, Any] = {
         "desiredState": {"interfaces": [{"name": "br1", "type": "ovs-bridge", "state": "up"}]},
     },
 }
-
-
-def crd(kind: Kind, plural: str, scope: str) -> dict[str, Any]:
-    group, _, version = kind.api_version.partition("/")
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": scope,
-            "names": {"plural": plural, "singular": kind.kind.lower(), "kind": kind.kind},
-            "versions": [
-                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-                | {"subresources": {"status": {}}}
-            ],
-        },
-    }
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +47,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     path = child.stdout.readline().decode().strip()
     try:
         made = Client.connect(Path(path))
-        for kind, plural, scope in KINDS:
-            made.create(crd(kind, plural, scope))
         for name in ("w1", "w2"):
             labels = {"role": "worker", "kubernetes.io/hostname": name}
             made.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
@@ -159,8 +131,10 @@ def test_a_policy_for_no_node_changes_nothing_and_names_the_nodes(client: Client
 
 def vmi(client: Client, name: str, **status: Any) -> None:
     meta = {"name": name, "namespace": "default"}
-    client.create({"apiVersion": VMI.api_version, "kind": VMI.kind, "metadata": meta})
-    client.patch(VMI, name, "default", {"status": status}, subresource="status")
+    spec = {"domain": {"devices": {}}}
+    client.create({"apiVersion": VMI.api_version, "kind": VMI.kind, "metadata": meta, "spec": spec})
+    # A VirtualMachineInstance has no status subresource.
+    client.patch(VMI, name, "default", {"status": status})
 
 
 def test_a_vm_that_stays_out_is_reported_with_phase_and_its_pods_warning(client: Client) -> None:
