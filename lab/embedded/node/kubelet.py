@@ -65,14 +65,14 @@ class Kubelet:
         cni = Cni(self.ctx)
         await self._settle(cni)
         self._tools = Tools(self.ctx, cni, self.launchers, await tool_path(self.ctx.rundir / "bin"))
-        node = await self._register()
+        await self._register()
         await self.nodes.synced()
         await self.pods.synced()
         self.pods.subscribe(self._pod)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._heartbeat())
             group.create_task(self._report())
-            group.create_task(self._system_pods(node))
+            group.create_task(self._system_pods())
 
     async def _settle(self, cni: Cni) -> None:
         """Leftovers of an earlier agent go first; that needs OVS to answer."""
@@ -153,15 +153,19 @@ class Kubelet:
             if not refusal.already_exists:
                 raise
 
-    async def _system_pods(self, node: Obj) -> None:
-        """Create this node's own pods once it is Ready, and again when somebody deletes one."""
+    async def _system_pods(self) -> None:
+        """Create this node's own pods once it is Ready, and again when somebody deletes one, or the Node with all."""
         await self._is_ready.wait()
         missing = asyncio.Event()
         missing.set()
         self.pods.subscribe(lambda change, _pod: missing.set() if change == "DELETED" else None)
+        self.nodes.subscribe(lambda change, _node: missing.set() if change == "ADDED" else None)
         while True:
             await missing.wait()
             missing.clear()
+            node = self.nodes.items.get(self.ctx.node.name)
+            if node is None:
+                continue
             for kind in SYSTEM_PODS:
                 await self._system_pod(kind, node)
 

@@ -61,6 +61,8 @@ class PodWorker:
         self._changed = asyncio.Event()
         self._halt = asyncio.Event()
         """Containers without a process of their own are to end."""
+        self._ending = asyncio.Event()
+        """The pod is being deleted: nothing is started again."""
         self._lock = asyncio.Lock()
         self._published: Obj = {}
         self._processes: dict[str, Process] = {}
@@ -70,6 +72,8 @@ class PodWorker:
         """A newer object arrived."""
         self.pod = pod
         self._changed.set()
+        if self.deleting:
+            self._ending.set()
 
     @property
     def deleting(self) -> bool:
