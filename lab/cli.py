@@ -25,6 +25,8 @@ OWN = {
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
 DEFAULT_TARGET = "targets/embedded.yaml"
+RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault"})
+"""Options of `run` that take a word; `steps.plugin` defines them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,9 +73,26 @@ def _run(arguments: list[str]) -> int:
     if not os.path.isdir(features):  # noqa: PTH112
         print(f"virtlab: wanted the folder of features, found none at {features}; run from a checkout", file=sys.stderr)
         return 2
-    chosen = any(os.path.exists(a.partition("::")[0]) for a in arguments if not a.startswith("-") and ".yaml" not in a)  # noqa: PTH110
-    plain = ["-m", "pytest", "-p", "no:cacheprovider", "-r", "N", "--no-header", "--rootdir", root]
-    return os.execv(sys.executable, [sys.executable, *plain, *arguments, *([] if chosen else [features])])
+    given = _joined(arguments)
+    chosen = any(os.path.exists(word.partition("::")[0]) for word in given if not word.startswith("-"))  # noqa: PTH110
+    settings = os.path.join(root, "pyproject.toml")  # noqa: PTH118
+    plain = ["-m", "pytest", "-c", settings, "--rootdir", root, "-p", "no:cacheprovider", "-r", "N", "--no-header"]
+    return os.execv(sys.executable, [sys.executable, *plain, *([] if chosen else [features]), *given])
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """``--target FILE`` as ``--target=FILE``, and so on.
+
+    pytest looks for its settings and conftest files before it knows our options, and takes the word behind one of
+    them for a path to tests: with a target file outside of the checkout it would read the settings beside that file.
+    """
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in RUN_OPTIONS:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _clean(arguments: list[str]) -> int:
@@ -85,7 +104,7 @@ def _clean(arguments: list[str]) -> int:
     parser.add_argument("--run-id", default="", help="only what this run left")
     given = parser.parse_args(arguments)
 
-    from lab.core.errors import LabError
+    from lab.core.errors import LabError, UsageError
     from lab.target.connect import connect
     from lab.target.inventory import load
     from lab.topology.clean import clean
@@ -101,7 +120,7 @@ def _clean(arguments: list[str]) -> int:
             lease.release()
     except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
-        return 10
+        return 2 if isinstance(error, UsageError) else 10
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left")
     return 0
 

@@ -61,8 +61,13 @@ def load(path: Path | None, context: str = "") -> Any:
 def _check_shape(path: Path, context: str) -> None:
     try:
         data = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UsageError("a kubeconfig", f"not readable as YAML: {error}", str(path), _ADVICE) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UsageError("a kubeconfig", f"not readable as YAML: {problem}", f"{path}{line}", _ADVICE) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("a kubeconfig", f"not readable: {error}", str(path), _ADVICE) from error
     contexts = data.get("contexts") if isinstance(data, dict) else None
     names = [str(c.get("name")) for c in contexts if isinstance(c, dict)] if isinstance(contexts, list) else []
     if not names:

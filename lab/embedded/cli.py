@@ -9,15 +9,33 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from lab.embedded.errors import LabError
+from lab.embedded.errors import HostForbids, LabError
 
 DEFAULT_NAME = os.environ.get("VIRTLAB_NAME", "virtlab")
+ELSEWHERE = frozenset({"outside", "node"})
+"""Commands that carry another program's words behind their own."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one message, with the usage as what to try."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2."""
+        usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+        self.exit(2, f"{self.prog}: {message}\n  try: {usage}\n")
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"wanted a number from 1 to 9, found {text!r}")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands; help texts are what `virtlab help COMMAND` shows."""
-    top = argparse.ArgumentParser(prog="virtlab", description="the embedded lab: a cluster without a cluster")
+    top = Parser(prog="virtlab", description="the embedded lab: a cluster without a cluster")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -28,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     made = command("up", "bring a lab up; one that is up is left alone")
-    made.add_argument("--workers", type=int, default=3, help="worker nodes, 1-9 (default: 3)")
+    made.add_argument("--workers", type=_workers, default=3, help="worker nodes, 1-9 (default: 3)")
     made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
     made.add_argument("--plan", action="store_true", help="say what would be made, and stop")
     made = command("down", "end a lab, completely")
@@ -41,17 +59,40 @@ def parser() -> argparse.ArgumentParser:
     made = command("fault", "break a real part of the lab, and mend it")
     made.add_argument("action", choices=["set", "list", "heal"])
     made.add_argument("fault", nargs="?", help="the fault's name; `heal` without one heals all")
-    made.add_argument("arguments", nargs="*", metavar="key=value", help="what the fault is set on, e.g. node=worker-2")
+    made.add_argument(
+        "arguments", nargs="*", default=[], metavar="key=value", help="what the fault is set on, e.g. node=worker-2"
+    )
     made.add_argument("--json", action="store_true", help="for programs")
     made = command("outside", "run a command on a host beside the cluster, e.g. gateway-2024")
     made.add_argument("action", choices=["exec", "connect", "list"])
-    made.add_argument("host", nargs="?")
-    made.add_argument("argv", nargs=argparse.REMAINDER)
+    made.add_argument("host", nargs="?", help="its name; the words of the command follow, behind --")
+    made.usage = "%(prog)s [--name NAME] {exec,connect,list} [host] [-- command ...]"
     made = command("node", "run a command on a node of the lab")
     made.add_argument("action", choices=["exec"])
-    made.add_argument("host")
-    made.add_argument("argv", nargs=argparse.REMAINDER)
+    made.add_argument("host", metavar="node", help="its name; the words of the command follow, behind --")
+    made.usage = "%(prog)s [--name NAME] exec node -- command ..."
     return top
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are ours and those of the program to run elsewhere: all behind ``--``, or behind the host.
+
+    ``--name`` is ours wherever it stands before that, and comes first: argparse gives up on an optional
+    place, here the host, at the first option.
+    """
+    ours: list[str] = []
+    name: list[str] = []
+    rest = list(words)
+    places = 0
+    while rest and rest[0] != "--" and (places < 3 or rest[0].startswith("--name")):
+        word = rest.pop(0)
+        if word.startswith("--name"):
+            name += [word, *rest[: word == "--name"]]
+            del rest[: word == "--name"]
+            continue
+        ours.append(word)
+        places += not word.startswith("-")
+    return [*ours[:1], *name, *ours[1:]], rest[1:] if rest[:1] == ["--"] else rest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         entry(given[1:])
         return 0
-    arguments = parser().parse_args(given)
+    ours, rest = split(given) if given[:1] and given[0] in ELSEWHERE else (given, [])
+    arguments = parser().parse_args(ours)
+    arguments.argv = rest
     from lab.embedded import commands
 
     try:
@@ -75,4 +118,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-
+    except OSError as problem:
+        refused = HostForbids(
+            f"wanted `virtlab {arguments.command}` to use this host's files and programs",
+            problem.strerror or str(problem),
+            where=str(problem.filename or ""),
+            advice="virtlab doctor",
+        )
+        print(f"virtlab: {refused}", file=sys.stderr)
+        return refused.exit_code

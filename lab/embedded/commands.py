@@ -9,13 +9,19 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from lab.embedded.errors import LabError
+from lab.embedded.errors import UsageError
 from lab.embedded.lifecycle.layout import Layout
 from lab.embedded.model.spec import LabSpec
+
+
+def _layout(arguments: argparse.Namespace) -> Layout:
+    """The files of the lab that is named. Raises UsageError for a name that no lab can have."""
+    return Layout(LabSpec(name=arguments.name).name)
 
 
 def _say(line: str) -> None:
@@ -36,7 +42,7 @@ def _up(arguments: argparse.Namespace) -> int:
         print(f"lab {spec.name} is up, in {facts['seconds']:.1f} s")
     _table([("NODE", "MACHINE NETWORK", "NICS"), *((n.name, n.machine_ip, ",".join(n.nics)) for n in spec.nodes)])
     _table([("OUTSIDE HOST", "VLAN", "ADDRESS"), *((v.host, str(v.vlan), str(v.gateway)) for v in spec.vlans)])
-    print(f"\nexport KUBECONFIG={facts['kubeconfig']}")
+    print(f"\nexport KUBECONFIG={shlex.quote(facts['kubeconfig'])}")
     return 0
 
 
@@ -54,7 +60,7 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 def _down(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle.down import down
 
-    was_up = down(Layout(LabSpec(name=arguments.name).name), purge=arguments.purge)
+    was_up = down(_layout(arguments), purge=arguments.purge)
     print(f"lab {arguments.name} is down" if was_up else f"lab {arguments.name} was not up")
     return 0
 
@@ -62,7 +68,7 @@ def _down(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle.status import status
 
-    found = status([] if arguments.all else [arguments.name])
+    found = status([] if arguments.all else [_layout(arguments).name])
     if arguments.json:
         _show(found)
     else:
@@ -71,6 +77,8 @@ def _status(arguments: argparse.Namespace) -> int:
         for entry in found:
             if entry.get("problem"):
                 print(f"{entry['name']}: {entry['problem']}")
+    if not found:
+        print("no lab of this user; try: virtlab up")
     return 0 if all(entry["state"] == "up" for entry in found) and found else 1
 
 
@@ -91,7 +99,7 @@ def _status_row(entry: dict[str, object]) -> tuple[str, ...]:
 def _kubeconfig(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle.enter import require_up
 
-    print(require_up(Layout(arguments.name))["kubeconfig"])
+    print(require_up(_layout(arguments))["kubeconfig"])
     return 0
 
 
@@ -109,18 +117,28 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _outside(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle import enter
 
-    facts = enter.require_up(Layout(arguments.name))
+    facts = enter.require_up(_layout(arguments))
     if arguments.action == "list":
         for host in facts["outside_hosts"]:  # type: ignore[attr-defined]
             print(host)
         return 0
-    argv = [word for number, word in enumerate(arguments.argv) if number or word != "--"]
+    argv: list[str] = arguments.argv
+    if arguments.host is None:
+        known = facts["outside_hosts"]
+        hosts = ", ".join(known) if isinstance(known, list) else "none"
+        raise UsageError("wanted the name of an outside host", "none", advice=f"one of {hosts}")
     if arguments.action == "connect":
         if len(argv) != 2:
-            raise LabError("wanted `virtlab outside connect HOST ADDRESS PORT`", f"{len(argv)} words after the host")
+            raise UsageError(
+                "wanted an address and a port after the host",
+                f"{len(argv)} words: {' '.join(argv)}".rstrip(": "),
+                advice=f"virtlab outside connect {arguments.host} 192.168.24.20 22",
+            )
+        if not (argv[1].isascii() and argv[1].isdigit() and 1 <= int(argv[1]) <= 65535):
+            raise UsageError("wanted a port from 1 to 65535", repr(argv[1]))
         argv = ["busybox", "nc", *argv]
     if not argv:
-        raise LabError("wanted a command to run", "none", advice="virtlab outside exec gateway-2024 -- ip addr")
+        raise UsageError("wanted a command to run", "none", advice=f"virtlab outside exec {arguments.host} -- ip addr")
     inside = enter.argv_in_host(facts, arguments.host, argv)
     os.execvpe(inside[0], inside, enter.environment(facts))
 
@@ -128,12 +146,13 @@ def _outside(arguments: argparse.Namespace) -> int:
 def _node(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle import enter
 
-    layout = Layout(arguments.name)
+    layout = _layout(arguments)
     facts = enter.require_up(layout)
-    argv = [word for number, word in enumerate(arguments.argv) if number or word != "--"]
-    if not argv:
-        raise LabError("wanted a command to run", "none", advice="virtlab node exec worker-1 -- ovs-vsctl show")
-    inside = enter.argv_in_node(layout, facts, arguments.host, argv)
+    if not arguments.argv:
+        raise UsageError(
+            "wanted a command to run", "none", advice=f"virtlab node exec {arguments.host} -- ovs-vsctl show"
+        )
+    inside = enter.argv_in_node(layout, facts, arguments.host, arguments.argv)
     os.execvpe(inside[0], inside, enter.environment(facts))
 
 
@@ -141,7 +160,7 @@ def _fault(arguments: argparse.Namespace) -> int:
     from lab.embedded.faults.catalogue import FAULTS, Active
     from lab.embedded.lifecycle.enter import site
 
-    layout = Layout(arguments.name)
+    layout = _layout(arguments)
     active = Active(layout.root / "faults")
     if arguments.action == "list":
         if arguments.json:
@@ -155,7 +174,7 @@ def _fault(arguments: argparse.Namespace) -> int:
     place = site(layout)
     if arguments.action == "set":
         if arguments.fault is None:
-            raise LabError("wanted the name of a fault", "none", advice="virtlab fault list")
+            raise UsageError("wanted the name of a fault", "none", advice="virtlab fault list")
         entry = asyncio.run(active.set(place, arguments.fault, arguments.arguments))
         print(f"set{' already' if entry.get('already') else ''}: {_fault_line(entry)}")
         return 0

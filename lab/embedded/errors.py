@@ -6,9 +6,10 @@ found, where, and what to try.  It must not know any other room.
     LabError
     ├── CommandFailed        a child process ended with an unwanted status (host/command.py)
     ├── ToolError            a needed program is neither installed nor to be had
-    ├── HostForbids          the kernel or its settings refuse what the lab needs
+    ├── HostForbids          the kernel, its settings or its files refuse what the lab needs
+    ├── UsageError           the words of a command make no sense, whatever state the lab is in
     ├── StateError           a lab of that name exists, does not exist, or is in another state
-    └── FaultError           an unknown fault, or one that cannot be set as asked
+    └── FaultError           a fault that cannot be set or healed as things are
 """
 
 from __future__ import annotations
@@ -36,9 +37,15 @@ class ToolError(LabError):
 
 
 class HostForbids(LabError):
-    """The kernel or its settings refuse what the lab needs."""
+    """The kernel, its settings or its files refuse what the lab needs."""
 
     exit_code = 10
+
+
+class UsageError(LabError):
+    """The words of a command make no sense, whatever state the lab is in."""
+
+    exit_code = 2
 
 
 class StateError(LabError):
@@ -46,6 +53,4 @@ class StateError(LabError):
 
 
 class FaultError(LabError):
-    """An unknown fault, or one that cannot be set as asked."""
-
-    exit_code = 2
+    """A fault that cannot be set or healed as things are."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.embedded.errors import FaultError
+from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.site import Fault, Site
@@ -21,17 +21,17 @@ FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown(
 
 
 def find(name: str) -> Fault:
-    """The fault of that name. Raises FaultError listing what there is."""
+    """The fault of that name. Raises UsageError listing what there is."""
     for fault in FAULTS:
         if fault.name == name:
             return fault
-    raise FaultError(
+    raise UsageError(
         "wanted a fault of the catalogue", repr(name), advice=f"one of {', '.join(f.name for f in FAULTS)}"
     )
 
 
 def parse(fault: Fault, words: Sequence[str]) -> dict[str, str]:
-    """``key=value`` words as the fault's arguments. Raises FaultError for missing or unknown ones."""
+    """``key=value`` words as the fault's arguments. Raises UsageError for missing or unknown ones."""
     given = dict(word.partition("=")[::2] for word in words)
     usage = f"virtlab fault set {fault.name} {' '.join(f'{key}=...' for key in fault.parameters)}"
     missing = [key for key in fault.parameters if not given.get(key)]
@@ -40,7 +40,7 @@ def parse(fault: Fault, words: Sequence[str]) -> dict[str, str]:
         found = "; ".join(
             [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
         )
-        raise FaultError(f"wanted the arguments of {fault.name}: {', '.join(fault.parameters)}", found, advice=usage)
+        raise UsageError(f"wanted the arguments of {fault.name}: {', '.join(fault.parameters)}", found, advice=usage)
     return given
 
 
@@ -59,7 +59,7 @@ class Active:
         return self.folder / f"{'.'.join([name, *(arguments[key] for key in sorted(arguments))])}.json"
 
     async def set(self, site: Site, name: str, words: Sequence[str]) -> dict[str, Any]:
-        """Set a fault and record it. Raises FaultError; one that is set already is left as it is."""
+        """Set a fault and record it. Raises UsageError, FaultError; one that is set already is left as it is."""
         fault = find(name)
         arguments = parse(fault, words)
         file = self._file(name, arguments)

@@ -26,7 +26,8 @@ class GatewayDown:
         await self._set(site, arguments, "up")
 
     async def _set(self, site: Site, arguments: Mapping[str, str], state: str) -> None:
-        host = one_of("a gateway", f"gateway-{vlan_of(arguments)}", site.hosts)
+        gateways = [host for host in site.hosts if host.startswith("gateway-")]
+        host = one_of("the gateway of a VLAN", f"gateway-{vlan_of(arguments)}", gateways)
         await site.outside(host)(["ip", "link", "set", "eth0", state])
         said = json.loads(await site.outside(host)(["ip", "-j", "link", "show", "eth0"]))
         if ("UP" in said[0]["flags"]) is not (state == "up"):

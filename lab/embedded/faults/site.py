@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lab.embedded.errors import FaultError
+from lab.embedded.errors import UsageError
 
 Runner = Callable[[Sequence[str]], Awaitable[str]]
 """Runs an argument list somewhere and returns what it printed. Raises CommandFailed."""
@@ -46,15 +46,15 @@ class Fault(Protocol):
 
 
 def one_of(what: str, given: str, known: Sequence[str]) -> str:
-    """``given`` when it is known. Raises FaultError naming the near misses."""
+    """``given`` when it is known. Raises UsageError naming what there is."""
     if given not in known:
-        raise FaultError(f"wanted {what} of this lab", repr(given), advice=f"one of {', '.join(known)}")
+        raise UsageError(f"wanted {what} of this lab", repr(given), advice=f"one of {', '.join(known)}")
     return given
 
 
 def vlan_of(arguments: Mapping[str, str]) -> int:
-    """The VLAN id among the arguments. Raises FaultError."""
+    """The VLAN id among the arguments. Raises UsageError."""
     text = arguments["vlan"]
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 4094):
-        raise FaultError("wanted a VLAN id from 1 to 4094", repr(text), advice="vlan=2024")
+        raise UsageError("wanted a VLAN id from 1 to 4094", repr(text), advice="vlan=2024")
     return int(text)

@@ -9,6 +9,8 @@ from typing import Any
 from lab.embedded.errors import FaultError
 from lab.embedded.faults.site import Site, one_of, vlan_of
 
+EVERY = frozenset(range(4096))
+
 
 class VlanMissing:
     """``switchport trunk allowed vlan except N`` on every aggregate of a node."""
@@ -21,25 +23,31 @@ class VlanMissing:
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         node, vlan = one_of("a worker", arguments["node"], site.nodes), vlan_of(arguments)
         ports = await self._trunks(site, node)
-        allowed = ",".join(str(number) for number in range(4096) if number != vlan)
+        if not ports:
+            raise FaultError(f"wanted the trunks of {node} on the switch", "it has none of that node")
         for port in ports:
-            await site.switch(["ovs-vsctl", "set", "Port", port, f"trunks=[{allowed}]"])
+            await self._allow(site, port, await self._allowed(site, port) - {vlan})
             if vlan in await self._allowed(site, port):
                 raise FaultError(f"wanted VLAN {vlan} off the trunk {port}", "the switch still allows it")
         return {"ports": ports}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
+        vlan = vlan_of(arguments)
         for port in saved["ports"]:
-            await site.switch(["ovs-vsctl", "clear", "Port", port, "trunks"])
-            if await self._allowed(site, port):
-                raise FaultError(f"wanted every VLAN back on the trunk {port}", "the switch still filters it")
+            await self._allow(site, port, await self._allowed(site, port) | {vlan})
+            if vlan not in await self._allowed(site, port):
+                raise FaultError(f"wanted VLAN {vlan} back on the trunk {port}", "the switch still filters it")
 
     async def _trunks(self, site: Site, node: str) -> list[str]:
         listed = (await site.switch(["ovs-vsctl", "list-ports", "tor"])).split()
         number = node.rpartition("-")[2]
         return [port for port in listed if port.startswith(f"w{number}.lag")]
 
-    async def _allowed(self, site: Site, port: str) -> list[int]:
+    async def _allowed(self, site: Site, port: str) -> frozenset[int]:
+        # An empty list means all of them (ovs-vswitchd.conf.db(5), Port, trunks).
         said = await site.switch(["ovs-vsctl", "get", "Port", port, "trunks"])
-        found: list[int] = json.loads(said)
-        return found
+        return frozenset(json.loads(said)) or EVERY
+
+    async def _allow(self, site: Site, port: str, vlans: frozenset[int]) -> None:
+        listed = "" if vlans == EVERY else ",".join(map(str, sorted(vlans)))
+        await site.switch(["ovs-vsctl", "set", "Port", port, f"trunks=[{listed}]"])

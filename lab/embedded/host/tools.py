@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import ToolError
+from lab.embedded.host import folders
 from lab.embedded.host.needs import GROUPS, Need, misfit, number, version_text
 from lab.embedded.host.packages import Apt, Package, unpack
 
@@ -74,7 +75,7 @@ def find_tools(cache: Path, *, progress: Progress, offline: bool = False, groups
     known = _still_true(stamp, needs)
     if known:
         return known
-    cache.mkdir(parents=True, exist_ok=True)
+    folders.make(cache, "downloaded tools", "XDG_CACHE_HOME")
     with _locked(cache / "tools.lock", progress):
         return _still_true(stamp, needs) or _find(cache, stamp, needs, progress, offline)
 

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from lab.embedded.errors import LabError
+from lab.embedded.errors import HostForbids, LabError
 from lab.embedded.host.probe import Finding, namespaces, tun
 from lab.embedded.host.tools import find_tools
 from lab.embedded.lifecycle.layout import cache_dir, existing
@@ -19,7 +19,13 @@ MEMORY_MIB = 3000
 
 def examine() -> list[Finding]:
     """All findings, the most likely obstacle first."""
-    return [_namespaces(), tun(), _tools(), _memory(), _labs()]
+    return [_programs(), _namespaces(), tun(), _tools(), _memory(), _labs()]
+
+
+def _programs() -> Finding:
+    missing = [name for name in ("unshare", "nsenter") if shutil.which(name) is None]
+    seen = f"not on PATH: {', '.join(missing)}" if missing else "unshare and nsenter are on PATH"
+    return Finding("util-linux", not missing, seen, "install the package util-linux, or correct PATH")
 
 
 def _namespaces() -> Finding:
@@ -32,6 +38,8 @@ def _namespaces() -> Finding:
 def _tools() -> Finding:
     try:
         tools = find_tools(cache_dir(), progress=lambda _: None, offline=True)
+    except HostForbids as problem:
+        return Finding("tools", False, f"{problem.where}: {problem.found}", problem.advice)
     except LabError as problem:
         can = shutil.which("apt-get") is not None
         return Finding(

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from lab.embedded.errors import LabError, StateError
+from lab.embedded.errors import StateError, UsageError
 from lab.embedded.faults.site import Runner, Site
 from lab.embedded.host.command import run
 from lab.embedded.lifecycle.layout import Layout, existing
@@ -27,7 +27,14 @@ def require_up(layout: Layout) -> dict[str, object]:
             f"it is not; up are: {', '.join(others) or 'none'}",
             advice=f"virtlab up --name {layout.name}",
         )
-    return layout.read_facts()
+    facts = layout.read_facts()
+    if "pid" not in facts:
+        raise StateError(
+            f"wanted the lab {layout.name!r} to be up",
+            "it is only just coming up",
+            advice=f"wait for its `virtlab up`; virtlab status --name {layout.name}",
+        )
+    return facts
 
 
 def argv_inside(facts: Mapping[str, object], argv: Sequence[str]) -> list[str]:
@@ -37,19 +44,19 @@ def argv_inside(facts: Mapping[str, object], argv: Sequence[str]) -> list[str]:
 
 
 def argv_in_host(facts: Mapping[str, object], host: str, argv: Sequence[str]) -> list[str]:
-    """``argv`` as it runs in the network of an outside host. Raises LabError for an unknown one."""
+    """``argv`` as it runs in the network of an outside host. Raises UsageError for an unknown one."""
     known = facts.get("outside_hosts")
     names = list(known) if isinstance(known, list) else []
     if host not in names:
-        raise LabError("wanted an outside host of this lab", repr(host), advice=f"one of {', '.join(names)}")
+        raise UsageError("wanted an outside host of this lab", repr(host), advice=f"one of {', '.join(names)}")
     return argv_inside(facts, ["nsenter", f"--net=/run/netns/{host}", "--", *argv])
 
 
 def argv_in_node(layout: Layout, facts: Mapping[str, object], node: str, argv: Sequence[str]) -> list[str]:
-    """``argv`` as it runs on a node, in all of its namespaces. Raises LabError for an unknown one."""
+    """``argv`` as it runs on a node, in all of its namespaces. Raises UsageError for an unknown one."""
     inits = json.loads(layout.nodes.read_text())
     if node not in inits:
-        raise LabError("wanted a node of this lab", repr(node), advice=f"one of {', '.join(inits)}")
+        raise UsageError("wanted a node of this lab", repr(node), advice=f"one of {', '.join(inits)}")
     into = ["nsenter", f"--target={inits[node]}", "--mount", "--uts", "--net", "--pid", "--", *argv]
     return argv_inside(facts, into)
 

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-def _base(variable: str, fallback: str) -> Path:
-    chosen = os.environ.get(variable, "")
-    return (Path(chosen) if chosen.startswith("/") else Path.home() / fallback) / "virtlab"
+from lab.embedded.host import folders
 
 
 def cache_dir() -> Path:
     """Downloads and built images, shared by all labs of this user."""
-    return _base("XDG_CACHE_HOME", ".cache")
+    return folders.base("XDG_CACHE_HOME", ".cache") / "virtlab"
 
 
 def labs_dir() -> Path:
     """One folder per lab."""
-    return _base("XDG_STATE_HOME", ".local/state") / "labs"
+    return folders.base("XDG_STATE_HOME", ".local/state") / "virtlab" / "labs"
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,9 @@ class Layout:
         return self.root / "lock"
 
     def make(self) -> None:
-        """Create the folders, closed to others."""
+        """Create the folders, closed to others. Raises HostForbids."""
         for folder in (self.root, self.pki, self.logs, self.root / "guests"):
-            folder.mkdir(parents=True, exist_ok=True)
+            folders.make(folder, f"the lab {self.name!r}", "XDG_STATE_HOME")
             folder.chmod(0o700)
 
     def take_lock(self) -> int | None:

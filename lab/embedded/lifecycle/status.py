@@ -25,7 +25,9 @@ def status(names: list[str]) -> list[dict[str, Any]]:
 
 def _one(layout: Layout) -> dict[str, Any]:
     if not layout.is_up():
-        return {"name": layout.name, "state": "down"}
+        known = ", ".join(lab.name for lab in existing()) or "none"
+        unknown = {} if layout.lock.exists() else {"problem": f"there is no lab of that name; known: {known}"}
+        return {"name": layout.name, "state": "down", **unknown}
     facts = layout.read_facts()
     entry: dict[str, Any] = {
         "name": layout.name,

@@ -44,10 +44,8 @@ class Options:
 def plan(spec: LabSpec) -> str:
     """What `up` will make, for a person."""
     vlans = ", ".join(f"{v.vlan} ({v.gateway.ip})" for v in spec.vlans)
-    return (
-        f"lab {spec.name}: {spec.workers} workers ({', '.join(n.name for n in spec.nodes)}), one switch, "
-        f"VLAN gateways {vlans}, API on loopback; no root, nothing installed"
-    )
+    workers = f"{spec.workers} worker{'s' * (spec.workers > 1)} ({', '.join(n.name for n in spec.nodes)})"
+    return f"lab {spec.name}: {workers}, one switch, VLAN gateways {vlans}, API on loopback; no root, nothing installed"
 
 
 def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 
-from lab.embedded.errors import LabError
+from lab.embedded.errors import LabError, UsageError
 
 MACHINE_NET = IPv4Network("192.168.52.0/24")
 EXTERNAL_NET = IPv4Network("192.168.53.0/24")
@@ -19,6 +19,7 @@ API_ADDRESS = "192.168.52.1"
 API_PORT = 6443
 AGENT_PORT = 10250
 LAGS = (("enp6s0f0", "enp6s0f1"), ("enp7s0f0", "enp7s0f1"))
+MOST_WORKERS = 9
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 
 
@@ -77,9 +78,16 @@ class LabSpec:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise LabError("wanted a lab name of 1-20 lower-case letters, digits and dashes", repr(self.name))
-        if not 1 <= self.workers <= 9:
-            raise LabError("wanted 1 to 9 workers", str(self.workers), where="--workers")
+            raise UsageError(
+                "wanted a lab name of 1-20 lower-case letters, digits and dashes, no dash at either end",
+                repr(self.name),
+                where="--name or $VIRTLAB_NAME",
+                advice="--name lab-2",
+            )
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(
+                f"wanted 1 to {MOST_WORKERS} workers", str(self.workers), where="--workers", advice="--workers 3"
+            )
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:
