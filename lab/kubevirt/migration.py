@@ -10,13 +10,16 @@ import time
 from dataclasses import dataclass
 
 from lab.access.client import Client
-from lab.access.kinds import NODE, VMI, VMIM, Obj
+from lab.access.kinds import EVENT, NODE, VMI, VMIM, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure
-from lab.core.wait import Seen
+from lab.core.wait import Seen, Signal, wait_until
+from lab.kubevirt.vm import last_warning, latest, refused
 
 HOSTNAME = "kubernetes.io/hostname"
+WAITING = ("no phase yet", "Pending", "Scheduling")
+"""Phases in which a migration waits for its target pod."""
 CHECKS = (
     ("startTimestamp", "it has no start"),
     ("endTimestamp", "it has no end"),
@@ -45,7 +48,7 @@ def migrate(
     chooses, and a guest that arrives elsewhere makes the result inconclusive.
 
     Raises:
-        WaitHopeless: the migration Failed; the reason is the platform's.
+        WaitHopeless: the migration Failed, or its target pod got no network for 20 s; the reason is the platform's.
         WaitTimeout: with the phase it stayed in.
         ProductFailure: it is reported as Succeeded and is not what a finished migration looks like.
         Inconclusive: the guest moved, but to another node than the one wanted.
@@ -94,22 +97,35 @@ def _hostname(client: Client, node: str) -> str:
 
 
 def _wait_over(client: Client, vmim: Obj, name: str, deadline: Deadline) -> Obj:
-    meta = vmim["metadata"]
-    found = client.wait_for(
-        VMIM,
-        str(meta["name"]),
-        str(meta["namespace"]),
-        f"the migration of {name} to be over",
-        judge,
-        deadline=deadline,
-        advice=f"kubectl -n {meta['namespace']} describe vmim {meta['name']}",
-    )
-    assert found is not None
-    return found
+    """Follow the migration and what is said about its target pod: a pod without network never gets ready."""
+    meta, signal, began = vmim["metadata"], Signal(), time.monotonic()
+    namespace, since = str(meta["namespace"]), str(meta.get("creationTimestamp", ""))
+    with (
+        client.watch(VMIM, str(meta["name"]), namespace, signal=signal) as migrations,
+        client.watch(EVENT, "", namespace, signal=signal) as events,
+    ):
+
+        def observe() -> Seen[Obj]:
+            found = latest(migrations)
+            while events.take(0):
+                pass
+            warning = last_warning(events.items.values(), name, since)
+            return judge(found, warning, time.monotonic() - began)
+
+        over = wait_until(
+            f"{VMIM.kind} {namespace}/{meta['name']}",
+            f"the migration of {name} to be over",
+            observe,
+            deadline=deadline,
+            changes=signal,
+            advice=f"kubectl -n {namespace} describe vmim {meta['name']}; kubectl -n {namespace} get events",
+        )
+    assert over is not None
+    return over
 
 
-def judge(vmim: Obj | None) -> Seen[Obj]:
-    """What a migration object says; pure."""
+def judge(vmim: Obj | None, warning: str = "", elapsed: float = 0.0) -> Seen[Obj]:
+    """What a migration object and the last warning about the VM say; pure. ``elapsed`` in seconds."""
     if vmim is None:
         return Seen("gone", hopeless="the migration was deleted, which cancels it")
     status = vmim.get("status") or {}
@@ -118,6 +134,8 @@ def judge(vmim: Obj | None) -> Seen[Obj]:
     text = f"phase {phase}" + (f", target {state['targetNode']}" if state.get("targetNode") else "")
     if phase == "Failed":
         return Seen(text, hopeless=str(state.get("failureReason") or "it failed without a reason"))
+    if phase in WAITING and warning:
+        return Seen(f"{text}, {warning}", hopeless=refused(warning, elapsed))
     return Seen(text, phase == "Succeeded", vmim)
 
 

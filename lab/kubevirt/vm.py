@@ -44,7 +44,7 @@ def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadlin
     ):
 
         def observe() -> Seen[VmiState]:
-            vmi = _latest(vmis)
+            vmi = latest(vmis)
             while events.take(0):
                 pass
             warning = last_warning(events.items.values(), name)
@@ -62,22 +62,37 @@ def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadlin
     return state
 
 
-def _latest(watch: Watch) -> Obj | None:
+def latest(watch: Watch) -> Obj | None:
     """The object after every event that has arrived; a deleted one is None."""
     while watch.take(0):
         pass
     return watch.one()
 
 
-def last_warning(events: Iterable[Obj], name: str) -> str:
-    """The newest warning about a VM's instance or one of its launcher pods."""
+def last_warning(events: Iterable[Obj], name: str, since: str = "") -> str:
+    """The newest warning about a VM's instance or one of its launcher pods, with the node that gave it.
+
+    ``since`` (RFC 3339) leaves out what was said before.
+    """
     mine = [
         e
         for e in events
         if e.get("type") == "Warning" and _is_about(str((e.get("involvedObject") or {}).get("name", "")), name)
     ]
-    mine.sort(key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
-    return f"{mine[-1].get('reason')}: {mine[-1].get('message')}" if mine else ""
+    mine = sorted((e for e in mine if _when(e) >= since), key=_when)
+    if not mine:
+        return ""
+    host = (mine[-1].get("source") or {}).get("host") or ""
+    return f"{f'on {host}: ' if host else ''}{mine[-1].get('reason')}: {mine[-1].get('message')}"
+
+
+def _when(event: Obj) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def refused(warning: str, elapsed: float) -> str:
+    """The warning when it means that a pod's network will not come any more; pure. ``elapsed`` in seconds."""
+    return warning if UNMAPPED in warning and elapsed > PATIENCE_S else ""
 
 
 def _is_about(subject: str, name: str) -> bool:
@@ -107,8 +122,8 @@ def _hopeless(state: VmiState, sync: Obj, warning: str, elapsed: float) -> str:
     message = str(sync.get("message", ""))
     if sync.get("reason") == "FailedCreate" and "network attachment definition" in message:
         return message
-    if UNMAPPED in warning and elapsed > PATIENCE_S:
-        return warning
+    if refusal := refused(warning, elapsed):
+        return refusal
     return ""
 
 

@@ -54,9 +54,11 @@ class Kube:
     only when the server said that it did nothing (429, 503) or was never reached. All methods raise `KubeError`.
     """
 
-    def __init__(self, server: str, *, token: str, ca: Path | None, user_agent: str) -> None:
+    def __init__(self, server: str, *, token: str, ca: Path | None, user_agent: str, host: str = "") -> None:
         self.server = server.rstrip("/")
         self.user_agent = user_agent
+        self.host = host
+        """The node this client acts for: events name it as their source, as a kubelet's do."""
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": user_agent, "Accept": "application/json"}
         self._ca = ca
         self._session: aiohttp.ClientSession | None = None
@@ -177,9 +179,9 @@ class Kube:
             "type": type,
             "reason": reason,
             "message": message[:1024],
-            "source": {"component": component},
+            "source": {"component": component, **({"host": self.host} if self.host else {})},
             "reportingComponent": component,
-            "reportingInstance": "",
+            "reportingInstance": self.host,
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

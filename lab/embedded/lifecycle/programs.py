@@ -80,7 +80,7 @@ async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired:
     await _cables(wired)
     await zone.wire()
     kube = Kube(f"https://{API_ADDRESS}:{API_PORT}", token=keys.token(layout, node.name), ca=layout.pki / "ca.crt",
-                user_agent=f"virtlab-agent/{node.name}")  # fmt: skip
+                user_agent=f"virtlab-agent/{node.name}", host=node.name)  # fmt: skip
     ctx = NodeContext(
         node=node,
         kube=kube,

@@ -124,6 +124,12 @@ def test_a_migration_that_did_not_move_is_a_problem() -> None:
 def test_a_failed_migration_is_hopeless_with_its_reason_and_a_deleted_one_too() -> None:
     failed = {"status": {"phase": "Failed", "migrationState": {"failureReason": "Target pod is down"}}}
     assert migration.judge(failed).hopeless == "Target pod is down"
+    waiting = {"status": {"phase": "Scheduling"}}
+    refusal = 'on w2: FailedCreatePodSandBox: failed bridge mapping validation: no mapping for "vlan-2024"'
+    assert migration.judge(waiting, refusal, 5).text.endswith(refusal)
+    assert not migration.judge(waiting, refusal, 5).hopeless
+    assert migration.judge(waiting, refusal, 60).hopeless == refusal
+    assert not migration.judge({"status": {"phase": "Running"}}, refusal, 60).hopeless
     assert "cancels" in migration.judge(None).hopeless
     assert migration.judge({"status": {"phase": "Succeeded"}}).met
 
