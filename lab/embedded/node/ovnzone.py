@@ -24,6 +24,7 @@ from lab.embedded.node.zone import INTEGRATION_BRIDGE
 log = logging.getLogger(__name__)
 MANAGEMENT = "ovn-k8s-mp0"
 REGISTRATION_SECONDS = 60.0
+GREETING_SECONDS = 3
 NEIGHBOUR = "ic-node"
 ROUTE_COLUMNS = ("_uuid", "ip_prefix", "nexthop", "policy", "output_port", "external_ids")
 
@@ -31,6 +32,10 @@ ROUTE_COLUMNS = ("_uuid", "ip_prefix", "nexthop", "policy", "output_port", "exte
 def _one(cell: object) -> str:
     """An optional OVSDB column: its value, empty when unset."""
     return cell if isinstance(cell, str) else ""
+
+
+def _notes(node: Obj) -> dict[str, str]:
+    return node["metadata"].get("annotations") or {}
 
 
 def is_route(row: Row, route: Route) -> bool:
@@ -52,11 +57,15 @@ class ZoneBuilder:
         self.built = False
         self._mark = mark
         self._neighbours: dict[str, Member] = {}
+        self._greetings: set[asyncio.Task[None]] = set()
+        self._answered = False
 
     async def build(self) -> None:
         """The zone without neighbours and the management port; then say on the Node what it is."""
         await self.ctx.northbound.ctl(*net.own_zone(self.me))
         await asyncio.gather(self._routes(net.routes(self.me, [])), self._management())
+        # The most it takes; a tunnel's end that was forgotten costs a packet.
+        await self.ctx.ovs.appctl("tnl/neigh/aging", "3600")
         name = self.me.name
         await self.nodes.wait_for(lambda items: name in items, REGISTRATION_SECONDS)
         await self._introduce()
@@ -66,15 +75,27 @@ class ZoneBuilder:
             self._mark(gone)
 
     async def answers(self) -> bool:
-        """Whether OVN carries this node's own port, and its addresses and the Node's annotations are there."""
+        """Whether OVN carries this node's own port, and its addresses and the Node's annotations are there.
+
+        The first time also the neighbours known by then must have answered, or not have answered in time.
+        """
         node = self.nodes.items.get(self.me.name)
-        if not self.built or node is None or net.SUBNETS not in (node["metadata"].get("annotations") or {}):
+        if not self.built or node is None or net.SUBNETS not in _notes(node):
             return False
         rows = await self.ctx.ovs.table("Interface", ["external_ids"], where=f"name={MANAGEMENT}")
         if not rows or rows[0]["external_ids"].get("ovn-installed") != "true":
             return False
+        if not self._answered and (self._greetings or self._strangers()):
+            return False
         found = await ip_json(["-4", "addr", "show", "dev", MANAGEMENT, "up"])
-        return any(entry.get("local") == str(self.me.management.ip) for link in found for entry in link["addr_info"])
+        local = [entry.get("local") for link in found for entry in link["addr_info"]]
+        self._answered = self._answered or str(self.me.management.ip) in local
+        return str(self.me.management.ip) in local
+
+    def _strangers(self) -> set[str]:
+        """Nodes that described themselves and are not brought in yet."""
+        described = {name for name, node in self.nodes.items.items() if net.from_annotations(name, _notes(node))}
+        return described - self._neighbours.keys() - {self.me.name}
 
     async def _introduce(self) -> None:
         """Write on the own Node what the other zones must know."""
@@ -88,7 +109,7 @@ class ZoneBuilder:
             if node is not None:
                 await self._introduce()
             return
-        other = net.from_annotations(name, node["metadata"].get("annotations") or {}) if node else None
+        other = net.from_annotations(name, _notes(node)) if node else None
         if other is None:
             if node is None:
                 await self._remove(name)
@@ -98,8 +119,8 @@ class ZoneBuilder:
         await self.ctx.northbound.ctl("--wait=sb", *net.remote_port(other))
         await self._routes(net.routes_to(other), neighbour=name)
         await self._bind(other)
-        await self._greet(other)
         self._neighbours[name] = other
+        self._greet(other)
         log.info("neighbour %s with %s behind %s", name, other.subnet, other.encap)
 
     async def _bind(self, other: Member) -> None:
@@ -114,16 +135,21 @@ class ZoneBuilder:
         )  # fmt: skip
         await self.ctx.southbound.ctl("--may-exist", "lsp-bind", f"tstor-{other.name}", other.chassis)
 
-    async def _greet(self, other: Member) -> None:
-        """Let the datapath learn the tunnel's other end.
+    def _greet(self, other: Member) -> None:
+        task = asyncio.create_task(self._first_packets(other), name=f"greet {other.name}")
+        self._greetings.add(task)
+        task.add_done_callback(self._greetings.discard)
 
-        A tunnel in userspace drops the packet for which it must ask the MAC: a guest's first ping would be lost.  It
-        learns from any ARP answer to the node, and forgets after the aging time (3600 s is the most it takes).
+    async def _first_packets(self, other: Member) -> None:
+        """Go the way to the other node's management port and back once, so that the datapaths know it.
+
+        A tunnel in userspace drops the packet for which it must first ask the other end's MAC: a guest's first ping
+        would be lost.
         """
-        await self.ctx.ovs.appctl("tnl/neigh/aging", "3600")
-        answer = await run(["ping", "-c", "1", "-W", "1", other.encap], check=False)
+        argv = ["ping", "-c", "1", "-i", "0.2", "-W", "1", "-w", str(GREETING_SECONDS), str(other.management.ip)]
+        answer = await run(argv, check=False)
         if answer.returncode:
-            log.warning("no answer yet from the tunnel's other end %s of %s", other.encap, other.name)
+            log.warning("no answer yet from %s, the management port of %s", other.management.ip, other.name)
 
     async def _remove(self, name: str) -> None:
         port = f"tstor-{name}"
@@ -136,7 +162,7 @@ class ZoneBuilder:
     def _seen(self, change: str, node: Obj) -> None:
         name = node["metadata"]["name"]
         known = self.me if name == self.me.name else self._neighbours.get(name)
-        if change == "DELETED" or known != net.from_annotations(name, node["metadata"].get("annotations") or {}):
+        if change == "DELETED" or known != net.from_annotations(name, _notes(node)):
             self._mark(name)
 
     async def _left_behind(self) -> set[str]:
