@@ -1,0 +1,212 @@
+"""Faults on a switch, nodes and hosts that are played by small fakes with the tools' own words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.embedded.errors import FaultError, LabError, UsageError
+from lab.embedded.faults.catalogue import FAULTS, Active, find, parse
+from lab.embedded.faults.site import Runner, Site
+from lab.embedded.faults.vlan_missing import EVERY
+
+
+class Switch:
+    """``ovs-vsctl`` of a switch with two lags a worker; ``deaf`` answers and changes nothing."""
+
+    def __init__(self) -> None:
+        self.trunks: dict[str, list[int]] = {f"w{n}.lag{m}": [] for n in (1, 2) for m in (1, 2)}
+        self.deaf = False
+
+    async def __call__(self, argv: Sequence[str]) -> str:
+        match list(argv):
+            case ["ovs-vsctl", "list-ports", "tor"]:
+                return "\n".join([*self.trunks, "gateway-2024"]) + "\n"
+            case ["ovs-vsctl", "get", "Port", port, "trunks"]:
+                return json.dumps(self.trunks[port]) + "\n"
+            case ["ovs-vsctl", "set", "Port", port, word] if word.startswith("trunks="):
+                if not self.deaf:
+                    self.trunks[port] = json.loads(word.removeprefix("trunks="))
+                return ""
+        raise AssertionError(argv)
+
+    def carries(self, port: str) -> frozenset[int]:
+        return frozenset(self.trunks[port]) or EVERY
+
+
+class Node:
+    """``ovs-vsctl`` of a node with bridge mappings."""
+
+    def __init__(self, mappings: str) -> None:
+        self.mappings = mappings
+
+    async def __call__(self, argv: Sequence[str]) -> str:
+        match list(argv):
+            case ["ovs-vsctl", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings"]:
+                return f'"{self.mappings}"\n'
+            case ["ovs-vsctl", "set", "Open_vSwitch", ".", word]:
+                self.mappings = word.partition("=")[2]
+                return ""
+        raise AssertionError(argv)
+
+
+class Host:
+    """``ip`` of a gateway with one interface."""
+
+    def __init__(self) -> None:
+        self.up = True
+
+    async def __call__(self, argv: Sequence[str]) -> str:
+        match list(argv):
+            case ["ip", "link", "set", "eth0", state]:
+                self.up = state == "up"
+                return ""
+            case ["ip", "-j", "link", "show", "eth0"]:
+                return json.dumps([{"ifname": "eth0", "flags": ["BROADCAST", *["UP"] * self.up]}])
+        raise AssertionError(argv)
+
+
+class Lab:
+    def __init__(self, folder: Path) -> None:
+        self.switch = Switch()
+        self.nodes = {f"worker-{n}": Node("physnet:br-ex,vlan-2024:ovs-br1,vlan-1993:ovs-br1") for n in (1, 2)}
+        self.hosts = {"outside": Host(), "gateway-2024": Host(), "gateway-1993": Host()}
+        self.active = Active(folder / "faults")
+
+    @property
+    def site(self) -> Site:
+        def node(name: str) -> Runner:
+            return self.nodes[name]
+
+        def outside(name: str) -> Runner:
+            return self.hosts[name]
+
+        return Site(self.switch, node, outside, tuple(self.nodes), tuple(self.hosts))
+
+    def set(self, *words: str) -> dict[str, Any]:
+        return asyncio.run(self.active.set(self.site, words[0], words[1:]))
+
+    def heal(self, *words: str) -> list[dict[str, Any]]:
+        return asyncio.run(self.active.heal(self.site, words[0] if words else None, words[1:]))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_a_missing_vlan_is_off_all_trunks_of_one_worker_and_no_other(lab: Lab) -> None:
+    lab.set("vlan-missing", "node=worker-1", "vlan=2024")
+    assert all(lab.switch.carries(port) == EVERY - {2024} for port in ("w1.lag1", "w1.lag2"))
+    assert all(lab.switch.carries(port) == EVERY for port in ("w2.lag1", "w2.lag2"))
+    assert [entry["arguments"] for entry in lab.active.entries()] == [{"node": "worker-1", "vlan": "2024"}]
+    lab.heal("vlan-missing")
+    assert lab.switch.trunks["w1.lag1"] == []
+    assert lab.active.entries() == []
+
+
+def test_two_missing_vlans_add_up_and_heal_one_by_one(lab: Lab) -> None:
+    lab.set("vlan-missing", "node=worker-1", "vlan=2024")
+    lab.set("vlan-missing", "node=worker-1", "vlan=1993")
+    assert lab.switch.carries("w1.lag1") == EVERY - {2024, 1993}
+    healed = lab.heal("vlan-missing", "vlan=2024")
+    assert [entry["arguments"]["vlan"] for entry in healed] == ["2024"]
+    assert lab.switch.carries("w1.lag1") == EVERY - {1993}
+    lab.heal()
+    assert lab.switch.carries("w1.lag1") == EVERY
+
+
+def test_a_bridge_mapping_goes_and_comes_back_with_the_others_left_alone(lab: Lab) -> None:
+    lab.set("bridge-mapping-missing", "node=worker-2", "localnet=vlan-2024")
+    assert lab.nodes["worker-2"].mappings == "physnet:br-ex,vlan-1993:ovs-br1"
+    lab.heal("bridge-mapping-missing", "node=worker-2")
+    assert lab.nodes["worker-2"].mappings.split(",") == ["physnet:br-ex", "vlan-1993:ovs-br1", "vlan-2024:ovs-br1"]
+
+
+def test_healing_keeps_a_mapping_that_is_back_already(lab: Lab) -> None:
+    lab.set("bridge-mapping-missing", "node=worker-2", "localnet=vlan-2024")
+    lab.nodes["worker-2"].mappings = "vlan-2024:ovs-br1"
+    lab.heal()
+    assert lab.nodes["worker-2"].mappings == "vlan-2024:ovs-br1"
+
+
+def test_a_gateway_goes_down_and_up(lab: Lab) -> None:
+    lab.set("gateway-down", "vlan=2024")
+    assert [name for name, host in lab.hosts.items() if not host.up] == ["gateway-2024"]
+    lab.heal("gateway-down")
+    assert all(host.up for host in lab.hosts.values())
+
+
+def test_a_fault_that_is_set_is_left_as_it_is(lab: Lab) -> None:
+    assert "already" not in lab.set("gateway-down", "vlan=2024")
+    assert lab.set("gateway-down", "vlan=2024")["already"] is True
+    assert len(lab.active.entries()) == 1
+
+
+def test_healing_nothing_is_fine_and_healing_what_is_not_set_is_not(lab: Lab) -> None:
+    assert lab.heal() == []
+    with pytest.raises(FaultError) as raised:
+        lab.heal("gateway-down", "vlan=2024")
+    assert str(raised.value) == ("wanted the fault gateway-down vlan=2024: it is not set\n  try: virtlab fault list")
+    assert raised.value.exit_code == 1
+
+
+def test_a_fault_that_changed_nothing_is_no_fault(lab: Lab) -> None:
+    lab.switch.deaf = True
+    with pytest.raises(FaultError, match=r"wanted VLAN 2024 off the trunk w1\.lag1: the switch still allows it"):
+        lab.set("vlan-missing", "node=worker-1", "vlan=2024")
+    assert lab.active.entries() == []
+
+
+def test_a_node_without_trunks_cannot_lose_a_vlan(lab: Lab) -> None:
+    lab.switch.trunks = {"w2.lag1": []}
+    with pytest.raises(FaultError, match="wanted the trunks of worker-1 on the switch: it has none of that node"):
+        lab.set("vlan-missing", "node=worker-1", "vlan=2024")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "parts"),
+    [
+        (["frob"], 2, ["a fault of the catalogue: 'frob'", "one of vlan-missing, bridge-mapping-missing"]),
+        (["vlan-missing"], 2, ["missing: node, vlan", "try: virtlab fault set vlan-missing node=... vlan=..."]),
+        (["vlan-missing", "worker-1", "2024"], 2, ["missing: node, vlan; unknown: worker-1, 2024"]),
+        (["vlan-missing", "node=worker-1", "vlan=2024", "x=1"], 2, ["unknown: x"]),
+        (["vlan-missing", "node=worker-9", "vlan=2024"], 2, ["a worker of this lab: 'worker-9'", "worker-1, worker-2"]),
+        (["vlan-missing", "node=worker-1", "vlan=5000"], 2, ["a VLAN id from 1 to 4094: '5000'", "try: vlan=2024"]),
+        (["vlan-missing", "node=worker-1", "vlan=abc"], 2, ["a VLAN id from 1 to 4094: 'abc'"]),
+        (["vlan-missing", "node=worker-1", "vlan=²"], 2, ["a VLAN id from 1 to 4094: '²'"]),
+        (["gateway-down", "vlan=7"], 2, ["'gateway-7'", "try: one of gateway-2024, gateway-1993"]),
+        (
+            ["bridge-mapping-missing", "node=worker-1", "localnet=../x"],
+            1,
+            ["a bridge mapping of '../x' on worker-1", "it has physnet:br-ex, vlan-2024", "apply the policy first"],
+        ),
+    ],
+)
+def test_what_cannot_be_set_is_said_and_leaves_nothing(lab: Lab, words: list[str], code: int, parts: list[str]) -> None:
+    with pytest.raises(LabError) as raised:
+        lab.set(*words)
+    assert raised.value.exit_code == code
+    assert not [part for part in parts if part not in str(raised.value)], str(raised.value)
+    assert lab.active.entries() == []
+    assert all(lab.switch.carries(port) == EVERY for port in lab.switch.trunks)
+
+
+def test_every_fault_has_a_name_a_layer_and_parameters_with_meanings() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    for fault in FAULTS:
+        assert fault.layer in {"fabric", "node"}
+        assert fault.summary
+        assert all(fault.parameters.values())
+        assert find(fault.name) is fault
+        assert parse(fault, [f"{key}=x" for key in fault.parameters]) == dict.fromkeys(fault.parameters, "x")
+
+
+def test_the_unknown_fault_is_wrong_use() -> None:
+    with pytest.raises(UsageError):
+        find("")
