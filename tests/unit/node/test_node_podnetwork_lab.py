@@ -18,6 +18,8 @@ from lab.core.wait import Seen
 
 pytestmark = pytest.mark.lab
 NAME = f"pods-{os.getpid()}"
+# As a person has it: a lab finds its tools itself, and a test's fixtures must not change what it finds.
+PLAIN = dict(os.environ)
 SIZE = 300_000
 SERVER = """
 import socket
@@ -44,7 +46,7 @@ def virtlab(*words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "lab.embedded", *words]
     return subprocess.run(
         argv, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[3], env={**PLAIN, "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]},
     )  # fmt: skip
 
 
