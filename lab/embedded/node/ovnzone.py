@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from lab.embedded.host.command import run
 from lab.embedded.host.link import ip, ip_json, tx_checksum_off
@@ -62,8 +62,9 @@ class ZoneBuilder:
 
     async def build(self) -> None:
         """The zone without neighbours and the management port; then say on the Node what it is."""
-        await self.ctx.northbound.ctl(*net.own_zone(self.me))
-        await asyncio.gather(self._routes(net.routes(self.me, [])), self._management())
+        routes = await self._route_words(net.routes(self.me, []))
+        await self.ctx.northbound.ctl(*net.own_zone(self.me), *routes)
+        await self._management()
         # The most it takes; a tunnel's end that was forgotten costs a packet.
         await self.ctx.ovs.appctl("tnl/neigh/aging", "3600")
         name = self.me.name
@@ -116,8 +117,8 @@ class ZoneBuilder:
             return
         if self._neighbours.get(name) == other:
             return
-        await self.ctx.northbound.ctl("--wait=sb", *net.remote_port(other))
-        await self._routes(net.routes_to(other), neighbour=name)
+        routes = await self._route_words(net.routes_to(other), neighbour=name)
+        await self.ctx.northbound.ctl("--wait=sb", *net.remote_port(other), *routes)
         await self._bind(other)
         self._neighbours[name] = other
         self._greet(other)
@@ -125,15 +126,11 @@ class ZoneBuilder:
 
     async def _bind(self, other: Member) -> None:
         """The other zone's chassis and where its port is: OVN before 23.09 does not bind remote ports itself."""
-        known = await self.ctx.southbound.table("Encap", ["ip"], where=f'chassis_name="{other.chassis}"')
-        words: list[str] = []
-        if known and known[0]["ip"] != other.encap:
-            words += ["chassis-del", other.chassis, "--"]
         await self.ctx.southbound.ctl(
-            *words, "--may-exist", "chassis-add", other.chassis, "geneve", other.encap,
+            "--may-exist", "chassis-add", other.chassis, "geneve", other.encap,
             "--", "set", "Chassis", other.chassis, "other_config:is-remote=true", f"hostname={other.name}",
+            "--", "--may-exist", "lsp-bind", f"tstor-{other.name}", other.chassis,
         )  # fmt: skip
-        await self.ctx.southbound.ctl("--may-exist", "lsp-bind", f"tstor-{other.name}", other.chassis)
 
     def _greet(self, other: Member) -> None:
         task = asyncio.create_task(self._first_packets(other), name=f"greet {other.name}")
@@ -150,11 +147,12 @@ class ZoneBuilder:
         answer = await run(argv, check=False)
         if answer.returncode:
             log.warning("no answer yet from %s, the management port of %s", other.management.ip, other.name)
+        else:
+            log.info("%s answers after %.1f s", other.name, answer.seconds)
 
     async def _remove(self, name: str) -> None:
-        port = f"tstor-{name}"
-        await self._routes([], neighbour=name)
-        await self.ctx.northbound.ctl("--if-exists", "lsp-del", port)
+        routes = await self._route_words([], neighbour=name)
+        await self.ctx.northbound.ctl("--if-exists", "lsp-del", f"tstor-{name}", *routes)
         for row in await self.ctx.southbound.table("Chassis", ["name"], where=f"hostname={name}"):
             await self.ctx.southbound.ctl("--if-exists", "chassis-del", row["name"])
         self._neighbours.pop(name, None)
@@ -172,9 +170,8 @@ class ZoneBuilder:
             self.nodes.items
         )
 
-    async def _routes(self, wanted: Iterable[Route], neighbour: str = "") -> None:
-        """Add what is missing; of a neighbour's routes those that are no longer wanted go."""
-        wanted = list(wanted)
+    async def _route_words(self, wanted: list[Route], neighbour: str = "") -> list[str]:
+        """What adds the missing ones; of a neighbour's routes those that are no longer wanted go."""
         words: list[str] = []
         present: list[tuple[str, Row]] = []
         for router in dict.fromkeys([net.ROUTER, *(route.router for route in wanted)]):
@@ -186,8 +183,7 @@ class ZoneBuilder:
             theirs = neighbour and row["external_ids"].get(NEIGHBOUR) == neighbour
             if theirs and not any(is_route(row, route) for route in wanted):
                 words += ["--", "remove", "Logical_Router", router, "static_routes", row["_uuid"]]
-        if words:
-            await self.ctx.northbound.ctl(*words[1:])
+        return words
 
     async def _rows(self, router: str) -> list[Row]:
         owner = await self.ctx.northbound.table("Logical_Router", ["static_routes"], where=f"name={router}")
@@ -207,6 +203,8 @@ class ZoneBuilder:
         await ip([
             f"addr replace {me.management} dev {MANAGEMENT}",
             f"link set {MANAGEMENT} up",
+            # As upstream does; asking for it before OVN answers would cost a second.
+            f"neigh replace {me.gateway.ip} lladdr {net.GATEWAY_MAC} dev {MANAGEMENT} nud permanent",
             f"route replace {net.CLUSTER} via {me.gateway.ip} dev {MANAGEMENT}",
         ])  # fmt: skip
         await tx_checksum_off(MANAGEMENT)
