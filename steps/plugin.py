@@ -136,7 +136,7 @@ class Run:
         if self._of(item) is None:
             return
         if self.record.broken:
-            pytest.skip(f"not run, since the environment broke: {'; '.join(self.record.broken.splitlines()[:2])}")
+            pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
         capabilities = self.lab().capabilities
         wanted = list(dict.fromkeys(mark.args[0] for mark in item.iter_markers("needs")))
         if unmet := capabilities.unmet(wanted):

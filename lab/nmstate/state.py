@@ -7,7 +7,7 @@ applied here, and no packet is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,18 @@ def uplink_findings(state: NodeState, bridge: str) -> list[UplinkFinding]:
     if not all(reasons.values()):
         return []
     return [UplinkFinding(state.node, bridge, port, why) for port, why in reasons.items()]
+
+
+def missing_nics(
+    states: Iterable[NodeState], nics: Sequence[str]
+) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Node -> (those of *nics* that it has not, the NICs that it has); only nodes that lack one."""
+    found = {}
+    for state in states:
+        lacking = tuple(nic for nic in nics if not state.named(nic))
+        if lacking:
+            found[state.node] = (lacking, tuple(sorted(n for n, kind in state.interfaces if kind == "ethernet")))
+    return found
 
 
 def _is_patch(state: NodeState, port: str) -> bool:

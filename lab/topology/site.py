@@ -22,7 +22,7 @@ from lab.guest.reach import Access
 from lab.multus import attachment
 from lab.nmstate import manifest as policies
 from lab.nmstate import policy as nmstate
-from lab.nmstate.state import NodeState, UplinkFinding, uplink_findings
+from lab.nmstate.state import NodeState, UplinkFinding, missing_nics, uplink_findings
 from lab.ovn.reader import SwitchReader
 from lab.target.inventory import Target, Vlan
 from lab.topology import pods
@@ -83,13 +83,15 @@ class Site:
     def ensure_policy(self, manifest: Obj) -> nmstate.Applied:
         """Make *manifest* (as documented) the nodes' policy, adapted to this lab; does nothing when it is.
 
-        Raises as nmstate.policy.apply, and EnvironmentBroken when a policy of that name is somebody else's.
+        Raises as nmstate.policy.apply, and EnvironmentBroken when a policy of that name is somebody else's or a
+        worker has not the NICs that the target names.
         """
         wanted = self._adapted(manifest)
         if self.applied is not None and wanted == self.policy:
             return self.applied
         if self.policy is None:
             self._claim(wanted)
+            self._check_nics(wanted)
             self.undo.push(f"node policy {wanted['metadata']['name']}", self._take_back)
         else:
             self._make_way(wanted)
@@ -119,6 +121,21 @@ class Site:
                 "take that policy back first, or run against another cluster",
             )
         trace.note(f"policy {name}", f"left by run {owner}; taken over")
+
+    def _check_nics(self, policy: Obj) -> None:
+        """The target's NICs must be on every worker: a policy that fails without them says nothing of the product."""
+        for entry in policies.interfaces(policy):
+            nics = (entry.get("link-aggregation") or {}).get("port") or []
+            lacking = missing_nics(self.node_states(), nics)
+            if lacking:
+                raise EnvironmentBroken(
+                    f"the NICs {', '.join(nics)} for {entry['name']} on every worker",
+                    "; ".join(
+                        f"{node} has no {', '.join(no)}, but {', '.join(have)}" for node, (no, have) in lacking.items()
+                    ),
+                    str(self.target.source),
+                    f"correct nics.bonds.{entry['name']} in the target file (kubectl get nns shows what nodes have)",
+                )
 
     def _make_way(self, wanted: Obj) -> None:
         """From one policy to the next with the bridge kept: a new one would listen and learn for 30 s again.

@@ -12,15 +12,21 @@ from typing import Any
 import pytest
 
 from lab.access.client import Client
-from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NODE, POD, VMI, VMIM
+from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NNS, NODE, POD, VMI, VMIM
 from lab.core import process
 from lab.core.deadline import Deadline
-from lab.core.errors import ClusterBusy, UsageError, WaitHopeless, WaitTimeout
+from lab.core.errors import ClusterBusy, EnvironmentBroken, UsageError, WaitHopeless, WaitTimeout
 from lab.core.names import ownership
+from lab.core.undo import UndoStack
 from lab.kubevirt import migration, vm
 from lab.nmstate import policy
+from lab.target.inventory import load
 from lab.topology.clean import clean
 from lab.topology.lease import RunLease
+from lab.topology.manifests import Manifests
+from lab.topology.site import Site
+
+ROOT = Path(__file__).parents[2]
 
 POLICY: dict[str, Any] = {
     "apiVersion": NNCP.api_version,
@@ -194,3 +200,45 @@ def test_what_a_killed_run_left_is_removed(client: Client) -> None:
     assert client.find(NNCP, "trunk") is None
     assert client.list(NODE)
     assert client.list(POD, "default")
+
+
+@pytest.fixture
+def site(client: Client, tmp_path: Path) -> Iterator[Site]:
+    """A site whose w2 lacks one of the target's NICs."""
+    for name, nics in {"w1": ("enp7s0f0", "enp7s0f1"), "w2": ("ens3", "enp7s0f0")}.items():
+        client.create({"apiVersion": NNS.api_version, "kind": NNS.kind, "metadata": {"name": name}})
+        current = {"interfaces": [{"name": nic, "type": "ethernet", "state": "up"} for nic in nics]}
+        client.patch(NNS, name, None, {"status": {"currentState": current}}, subresource="status")
+    undo = UndoStack()
+    yield Site(client, load(ROOT / "targets" / "embedded.yaml"), "r9", ["w1", "w2"], undo, tmp_path)
+    assert undo.unwind(1) == []
+    for name in ("w1", "w2"):
+        client.delete(NNS, name)
+
+
+def test_a_worker_without_the_targets_nics_breaks_the_environment_before_anything_is_made(
+    client: Client, site: Site
+) -> None:
+    manifest = Manifests(ROOT / "features" / "localnet" / "manifests")["nncp-ovs-br1-vlan-trunk"]
+    with pytest.raises(EnvironmentBroken) as raised:
+        site.ensure_policy(manifest)
+    text = str(raised.value)
+    assert "wanted: the NICs enp7s0f0, enp7s0f1 for bond2 on every worker" in text
+    assert "found: w2 has no enp7s0f1, but enp7s0f0, ens3" in text
+    assert "targets/embedded.yaml" in text
+    assert "try: correct nics.bonds.bond2 in the target file" in text
+    assert client.find(NNCP, "ovs-br1-vlan-trunk") is None
+
+
+def test_a_policy_of_somebody_else_is_left_alone(client: Client, site: Site) -> None:
+    manifest = Manifests(ROOT / "features" / "localnet" / "manifests")["nncp-ovs-br1-vlan-trunk"]
+    client.create(manifest)
+    try:
+        with pytest.raises(EnvironmentBroken) as raised:
+            site.ensure_policy(manifest)
+        text = str(raised.value)
+        assert "wanted: the name ovs-br1-vlan-trunk for a node policy of this run" in text
+        assert "found: a policy of that name exists, and no run of virtlab made it" in text
+        assert client.get(NNCP, "ovs-br1-vlan-trunk")["metadata"]["generation"] == 1
+    finally:
+        client.delete(NNCP, "ovs-br1-vlan-trunk")

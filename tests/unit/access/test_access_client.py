@@ -81,8 +81,19 @@ def test_an_unknown_context_lists_the_known(api: FakeApi, tmp_path: Path) -> Non
 def test_a_file_that_is_no_kubeconfig_is_a_usage_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad"
     path.write_text(text)
-    with pytest.raises(UsageError, match="kubeconfig"):
+    with pytest.raises(UsageError, match="kubeconfig") as raised:
         Client.connect(path)
+    # One line each: what is shown in a run's lines is cut after a few.
+    assert len(str(raised.value).splitlines()) == 4
+
+
+def test_a_kubeconfig_of_bad_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad"
+    path.write_text("contexts: [a\nb: 1\n")
+    with pytest.raises(UsageError) as raised:
+        Client.connect(path)
+    assert "found: not readable as YAML: expected ',' or ']', but got ':'" in str(raised.value)
+    assert f"where: {path}, line 2" in str(raised.value)
 
 
 def test_an_unreachable_api_is_named_soon_with_its_kubeconfig(tmp_path: Path) -> None:

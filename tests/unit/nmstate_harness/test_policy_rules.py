@@ -11,7 +11,7 @@ import yaml
 from lab.core.errors import UsageError
 from lab.nmstate import manifest
 from lab.nmstate.policy import enactment_state, hopeless, judge
-from lab.nmstate.state import read_state, uplink_findings
+from lab.nmstate.state import missing_nics, read_state, uplink_findings
 
 MANIFESTS = Path(__file__).parents[3] / "features" / "localnet" / "manifests"
 NAME = "ovs-br1-vlan-trunk"
@@ -133,3 +133,10 @@ def test_a_bond_with_ports_is_an_uplink_even_beside_an_internal_port_of_its_name
 )
 def test_each_way_to_lead_nowhere_is_told(interfaces: list[dict[str, Any]], why: str) -> None:
     assert why in str(uplink_findings(read_state(nns(*interfaces)), "ovs-br1")[0])
+
+
+def test_a_node_without_the_nics_of_the_target_is_named_with_what_it_has() -> None:
+    nics = [{"name": name, "type": "ethernet", "state": "up"} for name in ("ens3", "enp7s0f0")]
+    state = read_state(nns(BRIDGE, *nics))
+    assert missing_nics([state], ["enp7s0f0"]) == {}
+    assert missing_nics([state], ["enp7s0f0", "enp99s0f1"]) == {"worker-2": (("enp99s0f1",), ("enp7s0f0", "ens3"))}
