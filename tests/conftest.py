@@ -1,0 +1,68 @@
+"""What all tests share: the tools of the embedded lab, and labs of their own for tests that need one.
+
+Tools come from where `virtlab up` takes them, so that a test does not depend on what a host has installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.embedded.host.tools import find_tools
+from lab.embedded.lifecycle.layout import cache_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+# As a person has it: a lab finds its tools itself.
+PLAIN_ENV = dict(os.environ)
+VIRTLAB = [sys.executable, "-m", "lab.cli"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools() -> None:
+    """The lab's tools on PATH, for everything that a test starts."""
+    found = find_tools(cache_dir(), progress=lambda line: print(line, file=sys.stderr))
+    os.environ.update(found.env)
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A lab of a test's own; `env` names it to every command."""
+
+    env: Mapping[str, str]
+    folder: Path
+
+    def virtlab(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run `virtlab WORDS` as a person would."""
+        env = {**PLAIN_ENV, **self.env}
+        return subprocess.run(
+            [*VIRTLAB, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def run(self, *words: str, timeout: float = 400.0) -> tuple[int, dict[str, Any], str]:
+        """`virtlab run`: its exit code, its record and what it printed."""
+        out = self.folder / "out"
+        done = self.virtlab("run", "--target", "targets/embedded.yaml", "--out", str(out), *words, timeout=timeout)
+        newest = max(out.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+        return done.returncode, json.loads(newest.read_text()), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """A lab with three workers, up for the module and gone after it."""
+    folder = tmp_path_factory.mktemp("lab")
+    made = RunningLab({"XDG_STATE_HOME": str(folder / "state"), "VIRTLAB_NAME": f"t{os.getpid()}"}, folder)
+    up = made.virtlab("up")
+    assert up.returncode == 0, up.stderr
+    try:
+        yield made
+    finally:
+        made.virtlab("down", "--purge")
