@@ -53,6 +53,18 @@ def test_get_of_nothing(configmaps: Any, namespace: str) -> None:
     assert status_of(caught.value)["message"] == 'configmaps "none" not found'
 
 
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+def test_namespaces_that_may_not_be_deleted(api: client.ApiClient, name: str) -> None:
+    core = client.CoreV1Api(api)
+    with pytest.raises(ApiException) as caught:
+        core.delete_namespace(name)
+    assert caught.value.status == 403
+    assert status_of(caught.value)["message"] == (
+        f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+    )
+    assert core.read_namespace(name).metadata.deletion_timestamp is None
+
+
 def test_create_in_a_missing_namespace(configmaps: Any) -> None:
     with pytest.raises(NotFoundError) as caught:
         configmaps.create(config_map(), namespace="no-such-namespace")

@@ -18,6 +18,8 @@ from lab.embedded.apiserver.writes import Writer
 
 Obj = dict[str, Any]
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_IMMORTAL = frozenset(["default", "kube-system", "kube-public"])
+"""Namespaces that stay (kubernetes plugin/pkg/admission/namespace/lifecycle/admission.go)."""
 _RETURNS_OBJECT = frozenset(["pods", "serviceaccounts", "services", "persistentvolumeclaims", "persistentvolumes"])
 
 
@@ -64,6 +66,8 @@ class Deleter:
         dry_run = call.dry_run or options.get("dryRun") == ["All"]
         obj = self._writer.find(call)
         check_preconditions(call, obj, options)
+        if (resource.group, resource.plural) == ("", "namespaces") and call.name in _IMMORTAL:
+            raise errors.forbidden("", resource.plural, call.name, "this namespace may not be deleted")
         await self._writer.admission.validate(call, "DELETE", None, obj)
         # Admission took time: look again.
         obj = self._writer.find(call)
