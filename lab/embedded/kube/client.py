@@ -9,14 +9,13 @@ import asyncio
 import json
 import ssl
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 
+from lab.embedded.kube import events
 from lab.embedded.kube.errors import KubeError
 from lab.embedded.model.kinds import EVENT, Kind
 
@@ -62,6 +61,7 @@ class Kube:
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": user_agent, "Accept": "application/json"}
         self._ca = ca
         self._session: aiohttp.ClientSession | None = None
+        self._repeats = events.Repeats()
 
     def session(self) -> aiohttp.ClientSession:
         """The pool, made on first use inside the running loop."""
@@ -160,34 +160,21 @@ class Kube:
     async def event(self, regarding: Obj, type: str, reason: str, message: str, component: str) -> None:
         """Record a v1 Event about an object, in its namespace (`default` for cluster-scoped ones).
 
-        The event is an aside: a refusal (a namespace that is going away) is not the caller's failure and is dropped.
+        One that this process recorded already is counted up. The event is an aside: a refusal (a namespace that is
+        going away) is not the caller's failure and is dropped.
         """
-        meta = regarding.get("metadata", {})
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        namespace = meta.get("namespace") or "default"
-        reference = {
-            "apiVersion": regarding.get("apiVersion", ""),
-            "kind": regarding.get("kind", ""),
-            "name": meta.get("name", ""),
-            "namespace": meta.get("namespace", ""),
-            "uid": meta.get("uid", ""),
-            "resourceVersion": meta.get("resourceVersion", ""),
-        }
-        body: Obj = {
-            "metadata": {"name": f"{meta.get('name', '')}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
-            "involvedObject": {key: value for key, value in reference.items() if value},
-            "type": type,
-            "reason": reason,
-            "message": message[:1024],
-            "source": {"component": component, **({"host": self.host} if self.host else {})},
-            "reportingComponent": component,
-            "reportingInstance": self.host,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
+        body = events.body(regarding, type, reason, message, component, self.host)
+        name, count = self._repeats.note(body)
         try:
-            await self.create(EVENT, body)
+            if count > 1:
+                again = {"count": count, "lastTimestamp": body["lastTimestamp"]}
+                try:
+                    await self.patch(EVENT, name, body["metadata"]["namespace"], again)
+                    return
+                except KubeError as refusal:
+                    if refusal.status != 404:
+                        raise
+            await self.create(EVENT, {**body, "metadata": {**body["metadata"], "name": name}, "count": count})
         except KubeError as refusal:
             if refusal.status in (0, 401):
                 raise
