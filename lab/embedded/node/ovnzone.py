@@ -51,7 +51,7 @@ class ZoneBuilder:
     """Builds this node's part of the pod network and follows the other nodes."""
 
     def __init__(self, ctx: NodeContext, mark: Callable[[str], None]) -> None:
-        """``mark`` is called with the name of each other node that changed: `neighbour` is due for it."""
+        """``mark`` is called with the name of a node that changed: `neighbour` is due for it."""
         self.ctx, self.me = ctx, net.member(ctx.node)
         self.nodes = ctx.informers.get(NODE)
         self.built = False
