@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.access.client import Client
 from lab.core import process, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import AccessDenied, EnvironmentBroken, LabError, UsageError
+from lab.core.errors import AccessDenied, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
 from lab.core.undo import UndoStack
 from lab.faults.port import FaultPort
 from lab.target.capabilities import Capabilities, detect
@@ -29,6 +29,8 @@ from lab.topology.site import Site
 UP_S = 300.0
 DOWN_S = 60.0
 CLOSE_S = 240.0
+LAST_LINES = 3
+"""Of what a command said before it failed: the end tells why."""
 
 
 class Lab:
@@ -79,29 +81,50 @@ class Lab:
             trace.note(f"target {self.target.name}", f"not up ({error.headline}); starting it")
         if self.target.lab.down:
             self.undo.push("the lab itself", lambda deadline: self._command(self.target.lab.down, deadline))
-        self._command(self.target.lab.up, Deadline.after(UP_S))
+        try:
+            self._command(self.target.lab.up, Deadline.after(UP_S))
+        except EnvironmentTimeout:
+            raise
+        except EnvironmentBroken:
+            # It ended by itself and says why; there is no lab to end.
+            self.undo.abandon()
+            raise
         return connect(self.target)
 
     @staticmethod
     def _command(argv: tuple[str, ...], deadline: Deadline) -> None:
         result = process.run(argv, deadline=deadline)
         if not result.ok:
-            raise EnvironmentBroken(f"`{' '.join(argv)}` to succeed", str(result), "this machine", "run it by hand")
+            last = [line.strip() for line in result.output.splitlines() if line.strip()][-LAST_LINES:]
+            raise EnvironmentBroken(
+                f"`{' '.join(argv)}` to succeed",
+                f"exit status {result.exit_code}: {'; '.join(last) or 'it said nothing'}",
+                "this machine",
+                "run it by hand",
+            )
 
     def fault_each_policy(self, specs: Sequence[str]) -> None:
         """Make faults (words as the target's command takes them) once networks forward; healed at the end of the run.
 
-        Raises UsageError when the target names no command for faults.
+        Raises UsageError when the target names no command for faults, or that command's list has not the fault.
         """
         if not specs:
             return
         port = self.faults
+        chosen = [_words(spec) for spec in specs]
+        command = " ".join(self.target.faults)
+        known = port.list()
+        for words in chosen:
+            if words[0] not in known.split():
+                raise UsageError(
+                    f"--fault: a fault that `{command} list` knows", repr(words[0]), advice=f"{command} list"
+                )
 
         def inject() -> None:
             self.undo.push("faults", lambda _: port.heal())
             port.heal()
-            for spec in specs:
-                port.set(shlex.split(spec))
+            for words in chosen:
+                port.set(words)
 
         self.site.after_forwarding.append(inject)
 
@@ -128,6 +151,17 @@ class Lab:
         finally:
             self.phases["clean-up"] = round(time.monotonic() - began, 3)
         return [f"{f.what}: {_line(f.error)}" for f in failures]
+
+
+def _words(spec: str) -> list[str]:
+    """The words of a --fault. Raises UsageError for none, and for a quote that is not closed."""
+    try:
+        words = shlex.split(spec)
+    except ValueError as error:
+        raise UsageError("--fault: words as a shell reads them", f"{spec!r} ({error})") from error
+    if not words:
+        raise UsageError("--fault: the name of a fault and its arguments", repr(spec))
+    return words
 
 
 def _line(error: BaseException) -> str:
