@@ -27,6 +27,11 @@ def base(variable: str, fallback: str) -> Path:
         ) from error
 
 
+def labs() -> Path:
+    """Where each lab of this user has its folder. Raises HostForbids when there is no home."""
+    return base("XDG_STATE_HOME", ".local/state") / "virtlab" / "labs"
+
+
 def make(folder: Path, purpose: str, variable: str) -> None:
     """Make a folder with its parents. Raises HostForbids, naming the variable that moves it elsewhere."""
     try:

@@ -21,8 +21,9 @@ SCHEMAS = {"vswitch": "openvswitch", "ovn-nb": "ovn", "ovn-sb": "ovn"}
 
 def schema(name: str) -> Path:
     """The schema file that came with the tools in use. Raises ToolError."""
-    places = [Path(root) / "usr/share" / SCHEMAS[name] / f"{name}.ovsschema"
-              for root in (os.environ.get("VIRTLAB_TOOLS_ROOT", ""), "/") if root]  # fmt: skip
+    part = SCHEMAS[name]
+    data = os.environ.get("OVS_PKGDATADIR" if part == "openvswitch" else "OVN_PKGDATADIR", "")
+    places = [Path(folder) / f"{name}.ovsschema" for folder in (data, f"/usr/share/{part}") if folder]
     for place in places:
         if place.is_file():
             return place

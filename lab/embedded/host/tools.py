@@ -2,8 +2,9 @@
 
 Nothing is installed, no service starts, the host's package database stays as it is. What was decided is written to
 a stamp beside the unpacked root; the next start only checks (by stat, no process, no network) that it still holds.
-A root appears by one rename under a lock, so a killed download leaves nothing half-made, and two
-starts at once are safe. This room must not know what the tools are used for.
+Each configuration of a host (another PATH, other versions there) has a stamp of its own, so that one start never
+takes from another what it decided. Roots of this cache on PATH do not count as the host's: a start inside a lab's
+environment decides as one outside does. This room must not know what the tools are used for.
 """
 
 import contextlib
@@ -13,22 +14,25 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import ToolError
-from lab.embedded.host import folders
+from lab.embedded.host import folders, roots
 from lab.embedded.host.needs import GROUPS, Need, misfit, number, version_text
 from lab.embedded.host.packages import Apt, Package, unpack
 
 Progress = Callable[[str], None]
 
-_FORMAT = 3
+_FORMAT = 4
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/lib/openvswitch-switch")
 _ROOT_FOLDERS = ("usr/lib/openvswitch-switch", "usr/sbin", "usr/bin", "sbin", "bin")
+_ROOT_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
 _LISTS_KEEP = 12 * 3600.0
+_STAMP_TOUCH = 86400.0
 
 
 _KERNELS = {
@@ -71,13 +75,19 @@ def find_tools(cache: Path, *, progress: Progress, offline: bool = False, groups
 
     Raises ToolError when a tool is neither present nor to be had."""
     needs = [need for group in groups for need in GROUPS[group]]
-    stamp = cache / f"tools-{'-'.join(sorted(groups))}.json"
-    known = _still_true(stamp, needs)
+    facts = _facts(cache, needs)
+    stamp = cache / f"tools-{'-'.join(sorted(groups))}-{_digest(json.dumps(facts))}.json"
+    known = _still_true(stamp, facts)
     if known:
         return known
     folders.make(cache, "downloaded tools", "XDG_CACHE_HOME")
     with _locked(cache / "tools.lock", progress):
-        return _still_true(stamp, needs) or _find(cache, stamp, needs, progress, offline)
+        found = _still_true(stamp, facts)
+        if not found:
+            found = _find(cache, needs, progress, offline)
+            _write_stamp(stamp, found, facts)
+            roots.sweep(cache, found.root or cache)
+        return found
 
 
 @contextlib.contextmanager
@@ -91,11 +101,11 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _find(cache: Path, stamp: Path, needs: Sequence[Need], progress: Progress, offline: bool) -> Tools:
+def _find(cache: Path, needs: Sequence[Need], progress: Progress, offline: bool) -> Tools:
     present: dict[str, Path] = {}
     misfits: list[str] = []
     for need in needs:
-        path = shutil.which(need.program, path=_host_path())
+        path = shutil.which(need.program, path=_host_path(cache))
         reason = misfit(need, Path(path)) if path else f"{need.program} is not on PATH"
         if path and not reason:
             present[need.program] = Path(path)
@@ -116,10 +126,7 @@ def _find(cache: Path, stamp: Path, needs: Sequence[Need], progress: Progress, o
         )
         if reason:
             raise ToolError(f"{need.program} from package {need.package}", str(reason), advice=_by_hand(needs))
-    tools = _assemble(root, {need.program: need for need in needs}, present)
-    _write_stamp(stamp, tools, needs)
-    _sweep(cache, root)
-    return tools
+    return _assemble(root, {need.program: need for need in needs}, present)
 
 
 def _can_fetch(missing: Sequence[Need], misfits: Sequence[str], offline: bool, cache: Path) -> None:
@@ -146,25 +153,30 @@ def _fetch(cache: Path, packages: Sequence[str], progress: Progress) -> Path:
     fresh = apt.lists_age() < _LISTS_KEEP
     if not fresh:
         _update(apt, progress)
+    try:
+        return _unpacked(apt, cache, packages, progress)
+    except ToolError:
+        # Lists of some hours ago may name what the mirror has replaced since.
+        if not fresh:
+            raise
+        _update(apt, progress)
+        return _unpacked(apt, cache, packages, progress)
+
+
+def _unpacked(apt: Apt, cache: Path, packages: Sequence[str], progress: Progress) -> Path:
+    """The root of what the lists offer now: one that is there already, else made."""
+    chosen = _choose(apt, packages)
+    digest = _digest(" ".join(sorted(map(str, chosen))))
+    root = roots.find(cache, digest)
+    if root:
+        return root
     with tempfile.TemporaryDirectory(prefix=".new-", dir=cache, ignore_cleanup_errors=True) as work:
-        try:
-            chosen = _choose(apt, packages)
-            root = cache / f"root-{_digest(chosen)}"
-            files = apt.download(chosen, Path(work) / "debs")
-        except ToolError:
-            # Lists of some hours ago may name what the mirror has replaced since.
-            if not fresh:
-                raise
-            _update(apt, progress)
-            chosen = _choose(apt, packages)
-            root = cache / f"root-{_digest(chosen)}"
-            files = apt.download(chosen, Path(work) / "debs2")
+        files = apt.download(chosen, Path(work) / "debs")
         progress(f"tools: unpacking {len(files)} packages, {sum(file.stat().st_size for file in files) / 1e6:.0f} MB")
-        unpack(files, Path(work) / "root")
-        if root.exists():
-            root.rename(Path(work) / "damaged")
-        (Path(work) / "root").rename(root)
-    return root
+        made = Path(work) / "root"
+        unpack(files, made)
+        roots.seal(made)
+        return roots.settle(made, cache, digest)
 
 
 def _update(apt: Apt, progress: Progress) -> None:
@@ -184,8 +196,8 @@ def _choose(apt: Apt, packages: Sequence[str]) -> list[Package]:
     return [*(apt.resolve(packages) if packages else []), *apt.kernel(_KERNELS.get(system, _KERNELS["debian"]))]
 
 
-def _digest(packages: Sequence[Package]) -> str:
-    return hashlib.sha256(" ".join(sorted(map(str, packages))).encode()).hexdigest()[:12]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _assemble(root: Path, needs: Mapping[str, Need], present: Mapping[str, Path]) -> Tools:
@@ -207,13 +219,16 @@ def _assemble(root: Path, needs: Mapping[str, Need], present: Mapping[str, Path]
 
 
 def environment(root: Path) -> dict[str, str]:
-    """The variables that make the programs of an unpacked root work, on top of the host's."""
-    libraries = [root / part for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")]
+    """The variables that make the programs of an unpacked root work, on top of the host's.
+
+    Programs of the host may come from an unpacked root too, one of somebody else's: what it set stays behind ours."""
+    cache = root.parent
+    libraries = [str(path) for part in _ROOT_LIBRARIES if (path := root / part).is_dir()]
     env = {
         "PATH": _path_of(root),
-        "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if path.is_dir()),
-        "VIRTLAB_TOOLS_ROOT": str(root),
-        "VIRTLAB_QEMU_DATA": "",
+        "LD_LIBRARY_PATH": ":".join([*libraries, *_foreign(cache, "LD_LIBRARY_PATH")]),
+        roots.VARIABLE: str(root),
+        "VIRTLAB_QEMU_DATA": ":".join(_foreign(cache, "VIRTLAB_QEMU_DATA")),
     }
     if (root / "usr/share/qemu").is_dir() and (root / "usr/bin/qemu-system-x86_64").exists():
         env["VIRTLAB_QEMU_DATA"] = f"{root}/usr/share/qemu:{root}/usr/share/seabios"
@@ -221,16 +236,23 @@ def environment(root: Path) -> dict[str, str]:
     for variable, part in (("OVS_PKGDATADIR", "openvswitch"), ("OVN_PKGDATADIR", "ovn")):
         if (root / "usr/share" / part).is_dir():
             env[variable] = f"{root}/usr/share/{part}"
+        else:
+            env[variable] = ":".join(_foreign(cache, variable)) or f"/usr/share/{part}"
     return env
 
 
 def _path_of(root: Path) -> str:
-    return ":".join([*(str(root / part) for part in _ROOT_FOLDERS if (root / part).is_dir()), _host_path()])
+    return ":".join([*(str(root / part) for part in _ROOT_FOLDERS if (root / part).is_dir()), _host_path(root.parent)])
 
 
-def _host_path() -> str:
-    folders = os.environ.get("PATH", "").split(":")
-    return ":".join([*(part for part in folders if part), *(part for part in _SYSTEM_FOLDERS if part not in folders)])
+def _host_path(cache: Path) -> str:
+    folders = _foreign(cache, "PATH")
+    return ":".join([*folders, *(part for part in _SYSTEM_FOLDERS if part not in folders)])
+
+
+def _foreign(cache: Path, variable: str) -> list[str]:
+    """The folders of a variable that lie in no root of this cache."""
+    return [part for part in os.environ.get(variable, "").split(":") if part and not roots.within(cache, f"{part}/")]
 
 
 def host_library_folders() -> tuple[Path, ...]:
@@ -257,24 +279,22 @@ def _by_hand(needs: Sequence[Need]) -> str:
 # --- the stamp -----------------------------------------------------------------------------------------------------
 
 
-def _facts(needs: Sequence[Need]) -> dict[str, Any]:
+def _facts(cache: Path, needs: Sequence[Need]) -> dict[str, Any]:
     """What the decision rested on, the unpacked files apart: this code's needs, the release, the programs on PATH."""
     host: dict[str, list[Any] | None] = {}
     for need in needs:
-        path = shutil.which(need.program, path=_host_path())
+        path = shutil.which(need.program, path=_host_path(cache))
         status = Path(path).stat() if path else None
         host[need.program] = [path, status.st_mtime_ns, status.st_size] if status else None
     return {"format": _FORMAT, "needs": [repr(need) for need in needs], "release": _release(), "host": host}
 
 
-def _write_stamp(stamp: Path, tools: Tools, needs: Sequence[Need]) -> None:
+def _write_stamp(stamp: Path, tools: Tools, facts: Mapping[str, Any]) -> None:
     root = tools.root
     assert root is not None
-    files = {str(path.relative_to(root)): path.lstat().st_size for path in root.rglob("*") if path.is_file()}
     record = {
-        **_facts(needs),
+        "facts": facts,
         "root": root.name,
-        "files": files,
         "versions": dict(tools.versions),
         "kernel": str(tools.kernel.relative_to(root)),
         "modules": str(tools.modules.relative_to(root)),
@@ -284,39 +304,17 @@ def _write_stamp(stamp: Path, tools: Tools, needs: Sequence[Need]) -> None:
     fresh.replace(stamp)
 
 
-def _still_true(stamp: Path, needs: Sequence[Need]) -> Tools | None:
+def _still_true(stamp: Path, facts: Mapping[str, Any]) -> Tools | None:
     """The tools as the stamp has them, if every file it speaks of is as it was; else None, and they are found anew."""
     try:
         record = json.loads(stamp.read_text())
-        facts = _facts(needs)
-        if {key: record[key] for key in facts} != facts:
-            return None
         root = stamp.parent / record["root"]
-        prefix = f"{root}/"
-        if any(os.lstat(prefix + name).st_size != size for name, size in record["files"].items()):
+        if record["facts"] != facts or not roots.intact(root):
             return None
-        return Tools(environment(root), root, record["versions"], root / record["kernel"], root / record["modules"])
+        found = Tools(environment(root), root, record["versions"], root / record["kernel"], root / record["modules"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _sweep(cache: Path, keep: Path) -> None:
-    """Remove what killed runs left, and roots that no stamp names and no process runs from. Called under the lock."""
-    named = {keep.name}
-    for stamp in cache.glob("tools-*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            named.add(json.loads(stamp.read_text())["root"])
-    old = [path for path in cache.glob("root-*") if path.name not in named]
-    if old:
-        running = _running()
-        old = [path for path in old if not any(program.startswith(f"{path}/") for program in running)]
-    for path in (*cache.glob(".new-*"), *old):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _running() -> set[str]:
-    programs: set[str] = set()
-    for link in Path("/proc").glob("[0-9]*/exe"):
-        with contextlib.suppress(OSError):  # ended meanwhile, or another user's
-            programs.add(str(link.readlink()))
-    return programs
+    with contextlib.suppress(OSError):  # a cache that is only read is as good
+        if stamp.stat().st_mtime < time.time() - _STAMP_TOUCH:
+            stamp.touch()
+    return found

@@ -24,7 +24,7 @@ def cache_dir() -> Path:
 
 def labs_dir() -> Path:
     """One folder per lab."""
-    return folders.base("XDG_STATE_HOME", ".local/state") / "virtlab" / "labs"
+    return folders.labs()
 
 
 @dataclass(frozen=True)

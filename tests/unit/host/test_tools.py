@@ -1,8 +1,12 @@
 """Finding tools with a scripted package client on PATH: what is fetched, what is kept, what is said when it fails."""
 
+import contextlib
+import json
+import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,8 @@ class Host:
         self.folder, self.bin, self.cache = folder, folder / "bin", folder / "cache"
         for name, text in {"apt-get": APT_GET, "apt-cache": APT_CACHE, "dpkg-deb": DPKG_DEB}.items():
             program(self.bin / name, text)
+        for variable in ("LD_LIBRARY_PATH", "VIRTLAB_QEMU_DATA", "OVS_PKGDATADIR", "OVN_PKGDATADIR"):
+            monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("FAKE", str(folder))
         monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
         monkeypatch.setattr(tools, "_SYSTEM_FOLDERS", ())
@@ -126,8 +132,11 @@ def test_a_program_that_came_to_the_host_since_makes_it_look_again(host: Host) -
 
 def test_a_damaged_stamp_is_made_anew(host: Host) -> None:
     host.find()
-    (host.cache / "tools-core.json").write_text('{"format": ')
+    (stamp,) = host.cache.glob("tools-core-*.json")
+    stamp.write_text('{"facts": ')
+    before = host.log()
     host.find()
+    assert not any(" download " in line for line in host.log()[len(before) :])
 
 
 @pytest.mark.parametrize("trouble", ["no-download", "damaged"])
@@ -149,14 +158,110 @@ def test_what_a_killed_run_left_is_swept(host: Host) -> None:
     assert list(host.cache.glob("root-*")) == [root]
 
 
-def test_a_root_that_a_running_lab_uses_is_kept(host: Host) -> None:
-    used = host.cache / "root-111111111111"
-    used.mkdir(parents=True)
-    shutil.copy("/bin/sleep", used / "sleep")
-    with subprocess.Popen([used / "sleep", "60"]) as running:
+@contextlib.contextmanager
+def a_process(*argv: str | Path, **env: str) -> Iterator[None]:
+    with subprocess.Popen(argv, env=env or None) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_root_that_a_process_runs_from_is_kept(host: Host, deleted: bool) -> None:
+    root = host.cache / "root-111111111111"
+    root.mkdir(parents=True)
+    shutil.copy("/bin/sleep", root / "sleep")
+    with a_process(root / "sleep", "60"):
+        if deleted:
+            (root / "sleep").unlink()
         host.find()
-        running.kill()
-    assert used.exists()
+        assert root.exists()
+
+
+def test_a_root_that_a_process_was_told_to_use_is_kept(host: Host) -> None:
+    root = host.cache / "root-111111111111"
+    root.mkdir(parents=True)
+    with a_process("/bin/sleep", "60", VIRTLAB_TOOLS_ROOT=str(root)):
+        host.find()
+        assert root.exists()
+
+
+def test_a_root_that_a_lab_was_started_with_is_kept(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, other = host.cache / "root-111111111111", host.cache / "root-222222222222"
+    root.mkdir(parents=True)
+    other.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(host.folder / "state"))
+    facts = host.folder / "state/virtlab/labs/mine/lab.json"
+    facts.parent.mkdir(parents=True)
+    facts.write_text(json.dumps({"env": {"VIRTLAB_TOOLS_ROOT": str(root)}}))
+    host.find()
+    assert root.exists()
+    assert not other.exists()
+
+
+def test_a_damaged_root_in_use_is_left_as_it_is_and_gets_a_successor(host: Host) -> None:
+    first = host.find().root
+    assert first is not None
+    (first / "boot/vmlinuz-6.1.0-9-cloud-amd64").unlink()
+    with a_process("/bin/sleep", "60", VIRTLAB_TOOLS_ROOT=str(first)):
+        inode = first.stat().st_ino
+        second = host.find().root
+        assert second is not None
+        assert second != first
+        assert first.stat().st_ino == inode
+        assert (second / "boot/vmlinuz-6.1.0-9-cloud-amd64").exists()
+        assert host.find().root == second
+
+
+def test_inside_the_environment_of_a_lab_the_same_is_decided(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = host.find()
+    before = host.log()
+    for variable, text in outside.env.items():
+        monkeypatch.setenv(variable, text)
+    assert host.find(offline=True) == outside
+    assert host.log() == before
+
+
+def test_tools_of_a_foreign_root_keep_their_libraries_and_data(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = host.folder / "elsewhere/root-333333333333"
+    program(foreign / "usr/bin/frob", "#!/bin/sh\necho frob 2.0\n")
+    libraries = foreign / "usr/lib/x86_64-linux-gnu"
+    libraries.mkdir(parents=True)
+    monkeypatch.setenv("PATH", f"{foreign}/usr/bin:{host.bin}:/usr/bin:/bin")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
+    monkeypatch.setenv("VIRTLAB_QEMU_DATA", f"{foreign}/usr/share/qemu")
+    found = host.find()
+    assert found.path("frob") == foreign / "usr/bin/frob"
+    assert libraries in found.library_folders
+    assert found.env["LD_LIBRARY_PATH"] == str(libraries)
+    assert found.env["VIRTLAB_QEMU_DATA"] == f"{foreign}/usr/share/qemu"
+
+
+def test_another_configuration_gets_a_root_and_a_stamp_beside(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = host.find()
+    with_frob = program(host.folder / "bin2/frob", "#!/bin/sh\necho frob 3.0\n").parent
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{with_frob}:{host.bin}:/usr/bin:/bin")
+        second = host.find()
+    before = host.log()
+    assert second.root != first.root
+    assert host.find() == first
+    assert host.log() == before
+
+
+def test_a_stamp_long_out_of_use_no_longer_keeps_its_root(host: Host) -> None:
+    first = host.find().root
+    assert first is not None
+    (stamp,) = host.cache.glob("tools-core-*.json")
+    os.utime(stamp, (0, 0))
+    host.find()
+    assert stamp.stat().st_mtime > 0
+    os.utime(stamp, (0, 0))
+    program(host.bin / "frob", "#!/bin/sh\necho frob 3.0\n")
+    host.find()
+    assert not stamp.exists()
+    assert not first.exists()
 
 
 def test_two_at_once_fetch_once(host: Host) -> None:
