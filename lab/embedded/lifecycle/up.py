@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ from lab.embedded.lifecycle.layout import Layout, cache_dir
 from lab.embedded.model.spec import LabSpec
 
 READY_SECONDS = 60.0
+DEFAULTS = {"VIRTLAB_NMSTATE_PROBE_SECONDS": "15"}
+"""Settings of the lab's programs, by the variables that they read, where upstream's own default is slow for a lab."""
 Say = Callable[[str], None]
 
 
@@ -159,8 +161,13 @@ def _spawn(
     spaces = [*user, "--mount", "--net", "--pid", "--uts", "--propagation", "private"]
     program = [sys.executable, "-m", "lab.embedded", "_supervise", json.dumps(orders)]
     argv = ["unshare", *spaces, "--fork", "--kill-child", "--mount-proc", *program]
-    env = {"VIRTLAB_NMSTATE_PROBE_SECONDS": "15", **tools.env, "PYTHONUNBUFFERED": "1"}
-    return detached.start(argv, log=layout.logs / "supervisor.log", pass_fds=fds, env=env)
+    return detached.start(argv, log=layout.logs / "supervisor.log", pass_fds=fds, env=environment(tools.env))
+
+
+def environment(tools: Mapping[str, str]) -> dict[str, str]:
+    """What is laid over the caller's variables for the lab's processes; the caller's own settings stay."""
+    settings = {name: value for name, value in DEFAULTS.items() if name not in os.environ}
+    return {**settings, **tools, "PYTHONUNBUFFERED": "1"}
 
 
 def _follow(progress: Any, process: Detached, layout: Layout, say: Say) -> float:
