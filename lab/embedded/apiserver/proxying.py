@@ -168,7 +168,10 @@ class Proxy:
         )
         try:
             await near.prepare(request)
-            await _both_ways(near, far)
+            clean = await _both_ways(near, far)
+            if not clean and request.transport is not None:
+                # An evicted console has its connection cut without a close frame; its client must see 1006.
+                request.transport.abort()
         finally:
             await far.close()
         return near
@@ -208,21 +211,21 @@ def is_websocket(request: web.BaseRequest) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-async def _both_ways(near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
-    """Copy frames until one side ends, then close the other with the same code (none when it ended without one)."""
-    tasks = [asyncio.create_task(_copy(near, far)), asyncio.create_task(_copy(far, near))]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+async def _both_ways(near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> bool:
+    """Copy frames until one side ends, then close the other with the same code; False when the far one was cut."""
+    up, down = asyncio.create_task(_copy(near, far)), asyncio.create_task(_copy(far, near))
+    done, pending = await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
-    for task in done:
-        task.exception()
+    return down not in done or (not down.exception() and down.result())
 
 
 async def _copy(
     source: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
     sink: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
-) -> None:
+) -> bool:
+    """Copy one way until the source ends; True when it said so with a close frame, or the sink was gone first."""
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         while True:
             message = await source.receive()
@@ -232,6 +235,8 @@ async def _copy(
                 await sink.send_str(message.data)
             elif message.type is aiohttp.WSMsgType.CLOSE:
                 await sink.close(code=message.data or 1000, message=str(message.extra or "").encode())
-                return
+                return True
             else:
-                return
+                # aiohttp reports a bare end of the connection as code 1000 too: only a close frame tells them apart.
+                return False
+    return True

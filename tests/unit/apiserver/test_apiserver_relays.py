@@ -44,6 +44,8 @@ async def backend(request: web.Request) -> web.StreamResponse:
             await socket.send_bytes(b"echo " + message.data)
             if message.data == b"bye":
                 await socket.close(code=1000)
+            elif message.data == b"evict" and request.transport is not None:
+                request.transport.abort()
         return socket
     if request.path.endswith("/broken"):
         return web.json_response({"kind": "Status", "message": "VMI is not running", "code": 400}, status=400)
@@ -92,6 +94,25 @@ def test_a_console_is_relayed_with_its_subprotocol(tmp_path: Path) -> None:
             with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
                 await kube.session().ws_connect(path.replace("console", "broken"), protocols=["plain.kubevirt.io"])
             assert caught.value.status == 400
+
+    run(case())
+
+
+@pytest.mark.parametrize(("word", "code"), [(b"bye", 1000), (b"evict", 1006)])
+def test_the_client_learns_how_the_far_side_ended(tmp_path: Path, word: bytes, code: int) -> None:
+    """By the bytes on the wire, since aiohttp's client reports a cut connection as 1000 too."""
+
+    async def case() -> None:
+        async with cluster(tmp_path) as (kube, pki), peer(backend, pki) as (url, _port):
+            await kube.create(APISERVICE, api_service(url, pki.ca))
+            path = f"{kube.server}/apis/{GROUP}/v1/namespaces/a/virtualmachineinstances/x/console"
+            async with kube.session().ws_connect(path, protocols=["plain.kubevirt.io"], autoclose=False) as socket:
+                await socket.send_bytes(word)
+                seen = [await socket.receive()]
+                while seen[-1].type is aiohttp.WSMsgType.BINARY:
+                    seen.append(await socket.receive())
+                framed = seen[-1].type is aiohttp.WSMsgType.CLOSE
+                assert (seen[-1].data if framed else 1006) == code
 
     run(case())
 
