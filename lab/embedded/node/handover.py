@@ -28,6 +28,8 @@ Obj = dict[str, Any]
 TARGET_READY = "kubevirt.io/migration-target-ready-timestamp"
 NODE_LABEL = "kubevirt.io/nodeName"
 COMPONENT = "virt-handler"
+TAKE_OVER_SECONDS = 10.0
+"""How long the source keeps a guest that has left."""
 SWITCH_SECONDS = 3.0
 """How long the target waits for virt-controller's word on the pod before it takes the VMI over."""
 
@@ -60,21 +62,26 @@ async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> 
              figures.get("total-time"), figures.get("downtime"),
              figures.get("ram", {}).get("transferred"))  # fmt: skip
     await guest.drop_console()
-    await _until_detected(ctx, vmi)
+    await _until_taken_over(ctx, vmi)
     await guest.quit()
     guest.launcher.end(0)
 
 
-async def _until_detected(ctx: NodeContext, vmi: Obj) -> None:
-    """The stopped guest is kept until the target has said that it runs there."""
+async def _until_taken_over(ctx: NodeContext, vmi: Obj) -> None:
+    """The stopped guest is kept, and with it the pod, until the VMI is the target's.
+
+    A pod that ended while the VMI still names this node would make the VMI not Ready in the middle of the switch."""
     key = f"{vmi['metadata']['namespace']}/{vmi['metadata']['name']}"
-
-    def detected(items: dict[str, Obj]) -> bool:
-        state = items.get(key, {}).get("status", {}).get("migrationState") or {}
-        return key not in items or bool(state.get("targetNodeDomainReadyTimestamp"))
-
     with contextlib.suppress(TimeoutError):
-        await ctx.informers.get(VMI).wait_for(detected, 10.0)
+        await ctx.informers.get(VMI).wait_for(
+            lambda items: taken_over(items.get(key), ctx.node.name), TAKE_OVER_SECONDS
+        )
+
+
+def taken_over(vmi: Obj | None, here: str) -> bool:
+    """Whether a VMI that a node has sent away is no longer its own: another's, or gone, or the end was written."""
+    status = (vmi or {}).get("status") or {}
+    return status.get("nodeName") != here or bool((status.get("migrationState") or {}).get("completed"))
 
 
 async def _failed(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str, *, aborted: bool) -> None:

@@ -83,6 +83,7 @@ class VmiController(Controller):
                     raise
                 return None
         await self._sync_pod(vmi, vmi_status.current_pod(vmi, pods))
+        await self._open_gate(vmi, vmi_status.target_pod(vmi, pods))
         if error is not None:
             raise Temporary(error[1])
         return self._look_again(vmi, pods)
@@ -134,12 +135,19 @@ class VmiController(Controller):
             if node and labels_of(pod).get(names.NODE_NAME) != node and dig(pod, "spec", "nodeName") == node:
                 body = {"metadata": {"labels": {names.NODE_NAME: node}}}
                 await self.kube.patch(POD, name_of(pod), namespace_of(pod), body)
-            gate = vmi_status.gate_condition(vmi, pod) if dig(pod, "spec", "nodeName") else None
-            if gate is not None:
-                change = {"status": {"conditions": [gate]}}
-                await self.kube.patch(
-                    POD, name_of(pod), namespace_of(pod), change, type="strategic", subresource="status"
-                )
+        except KubeError as error:
+            if not error.not_found:
+                raise
+        await self._open_gate(vmi, pod)
+
+    async def _open_gate(self, vmi: Obj, pod: Obj | None) -> None:
+        """Set the readiness gate on a pod of the VMI that a node has."""
+        gate = vmi_status.gate_condition(vmi, pod) if pod is not None and dig(pod, "spec", "nodeName") else None
+        if pod is None or gate is None:
+            return
+        change = {"status": {"conditions": [gate]}}
+        try:
+            await self.kube.patch(POD, name_of(pod), namespace_of(pod), change, type="strategic", subresource="status")
         except KubeError as error:
             if not error.not_found:
                 raise

@@ -49,6 +49,16 @@ def current_pod(vmi: Obj, pods: Sequence[Obj]) -> Obj | None:
     return ranked[0] if ranked else None
 
 
+def target_pod(vmi: Obj, pods: Sequence[Obj]) -> Obj | None:
+    """The pod that an open migration takes the VMI to, while it may still become the VMI's own.
+
+    Its readiness gate is opened ahead of the switch, or the VMI would not be Ready for as long as virt-controller and
+    kubelet take after it. Upstream opens it only then: there, a moved VMI is not Ready for up to a second or so."""
+    name = dig(vmi, "status", "migrationState", "targetPod") if migration_open(vmi) else None
+    found = next((pod for pod in pods if name_of(pod) == name), None)
+    return None if found is None or deleting(found) or is_pod_down(found) else found
+
+
 def is_pod_ready(pod: Obj) -> bool:
     """Every container ready in a Running pod; readiness gates do not count (upstream isPodReady)."""
     statuses = dig(pod, "status", "containerStatuses", default=[])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from qemu.qmp import QMPClient
 
-from lab.embedded.node import migration
+from lab.embedded.node import handover, migration
 from lab.embedded.node.migration import GIB, MIB, Limits, MigrationFailed, Progress
 from lab.embedded.node.qemu import Qemu
 
@@ -144,3 +144,12 @@ def test_the_only_pass_is_slowed_down_and_then_ended(tmp_path: Path) -> None:
     play(tmp_path, script, Limits(one_pass=True))
     told = [message["arguments"] for message in asked if message["execute"] == "migrate-set-parameters"]
     assert told == [{"max-bandwidth": migration.SLOW_BYTES}, {"downtime-limit": migration.ANY_PAUSE_MS}]
+
+
+def test_the_source_keeps_the_pod_until_the_vmi_is_the_targets() -> None:
+    state = {"targetNodeDomainReadyTimestamp": "2026-01-01T00:00:00Z"}
+    assert not handover.taken_over({"status": {"nodeName": "worker-1", "migrationState": state}}, "worker-1")
+    done = {**state, "completed": True}
+    assert handover.taken_over({"status": {"nodeName": "worker-1", "migrationState": done}}, "worker-1")
+    assert handover.taken_over({"status": {"nodeName": "worker-2", "migrationState": state}}, "worker-1")
+    assert handover.taken_over(None, "worker-1")

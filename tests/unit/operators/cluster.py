@@ -23,7 +23,7 @@ from lab.embedded.apiserver.serve import ApiConfig, running
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import LEASE, NODE, POD, VMI
 from lab.embedded.operators.main import Config, run
-from lab.embedded.operators.objects import clone, deleting, dig, key_of, now, phase_of
+from lab.embedded.operators.objects import clone, deleting, dig, has_condition, key_of, now, phase_of
 
 Obj = dict[str, Any]
 MASTERS = ("system:masters",)
@@ -139,11 +139,14 @@ class Nodes:
             status = {
                 "phase": "Running",
                 "podIP": "10.128.0.9",
-                "conditions": [{"type": "Ready", "status": "True"}],
+                "conditions": [_readiness(pod)],
                 "containerStatuses": [
                     {"name": "compute", "ready": True, "restartCount": 0, "image": "i", "imageID": "", "state": {}}
                 ],
             }
+            await self.kube.patch(POD, name, namespace, {"status": status}, type="strategic", subresource="status")
+        elif phase_of(pod) == "Running" and not has_condition(pod, "Ready", _readiness(pod)["status"]):
+            status = {"conditions": [_readiness(pod)]}
             await self.kube.patch(POD, name, namespace, {"status": status}, type="strategic", subresource="status")
 
     async def end_pod(self, key: str, phase: str = "Succeeded") -> None:
@@ -212,6 +215,14 @@ class Nodes:
 
         await self.edit(key, moved)
         await self.end_pod(f"{key.split('/')[0]}/{state['sourcePod']}")
+
+
+def _readiness(pod: Obj) -> Obj:
+    """The kubelet's word on a pod whose containers run: its readiness gates decide."""
+    gates = [gate["conditionType"] for gate in dig(pod, "spec", "readinessGates", default=[])]
+    if all(has_condition(pod, gate) for gate in gates):
+        return {"type": "Ready", "status": "True", "reason": "", "message": ""}
+    return {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": "gates"}
 
 
 def _started(vmi: Obj) -> None:

@@ -17,7 +17,7 @@ from operator_samples import VMI_SPEC, Obj, nad, vm
 
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import APISERVICE, EVENT, KUBEVIRT, NAD, NAMESPACE, NODE, POD, VM, VMI, VMIM
-from lab.embedded.operators.objects import clone, condition, dig, labels_of, phase_of
+from lab.embedded.operators.objects import clone, condition, dig, has_condition, labels_of, phase_of
 
 Scene = Callable[[Cluster], Awaitable[None]]
 SUB = "/apis/subresources.kubevirt.io/v1/namespaces/demo"
@@ -236,6 +236,23 @@ def test_migrations_over_all_workers_and_back(tmp_path: Path) -> None:
         assert set(lab.informers.get(VMI).items["demo/vm"]["status"]["activePods"]) >= {
             pod["metadata"]["uid"] for pod in pods
         }
+
+    play(tmp_path, scene)
+
+
+def test_a_vmi_stays_ready_through_the_switch(tmp_path: Path) -> None:
+    async def scene(lab: Cluster) -> None:
+        await running(lab)
+        await lab.until(VMI, "demo/vm", lambda vmi: has_condition(vmi, "Ready"))
+        seen: list[str] = []
+        lab.informers.get(VMI).subscribe(
+            lambda _change, vmi: seen.append((condition(vmi, "Ready") or {}).get("status", "missing"))
+        )
+        for number in range(3):
+            await migrate(lab, f"m{number}")
+            await lab.until(VMIM, f"demo/m{number}", lambda entry: phase_of(entry) == "Succeeded")
+        assert len(seen) > 3
+        assert set(seen) == {"True"}
 
     play(tmp_path, scene)
 

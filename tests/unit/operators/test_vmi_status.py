@@ -89,6 +89,15 @@ def test_readiness_gate() -> None:
     assert (vmi_status.gate_condition(paused, ready) or {})["status"] == "False"
 
 
+def test_only_the_target_of_an_open_migration_gets_its_gate_early() -> None:
+    pods = [launcher("a", "worker-1", "Running", True), launcher("b", "worker-2", "Running", True)]
+    state = {"migrationUid": "u", "targetPod": "b"}
+    assert (vmi_status.target_pod(vmi(migrationState=state), pods) or {})["metadata"]["name"] == "b"
+    assert vmi_status.target_pod(vmi(migrationState={**state, "completed": True}), pods) is None
+    assert vmi_status.target_pod(vmi(migrationState=state), [launcher("b", "worker-2", "Failed")]) is None
+    assert vmi_status.target_pod(vmi(), pods) is None
+
+
 def test_the_pod_on_the_vmis_node_counts() -> None:
     source, target = launcher("a", "worker-1", "Running", True), launcher("b", "worker-2", "Running", True)
     assert (vmi_status.current_pod(vmi(node="worker-1"), [source, target]) or {})["metadata"]["name"] == "a"
