@@ -38,6 +38,8 @@ _SILENCE_S = 8.0
 _ACK_S = 15.0
 _AFTER_STOP_S = 5.0
 _REOPEN_S = 0.5
+_NOW_S = 0.001
+_PIECES = 1000
 _PAYLOAD = re.compile(rb"[A-Za-z0-9+/=\s]+")
 
 
@@ -74,6 +76,7 @@ class ConsoleShell:
         self._password = password
         self._on_output = on_output
         self._stream: Stream | None = None
+        self._opened = 0.0
         self._ready = False
 
     # The three calls of a byte stream, over whatever connection is open now: Login talks to these.
@@ -138,6 +141,7 @@ class ConsoleShell:
         while self._stream is None:
             try:
                 self._stream = self._open(deadline)
+                self._opened = time.monotonic()
             except (BadRequest, Conflict, NotFound, ServerError) as error:
                 self._pause(deadline, error)
         return fresh
@@ -160,7 +164,9 @@ class ConsoleShell:
                 "another client (virtctl console) may hold it: each new one evicts the one before",
             )
         trace.note(self.place, f"console lost, opening again: {why}", what="retry")
-        Periodic(_REOPEN_S, "a console's coming back is not announced").wait(deadline.remaining())
+        # At once when it had stayed (a migration); two clients that evict each other must not do so in a hot loop.
+        if time.monotonic() - self._opened < _REOPEN_S:
+            Periodic(_REOPEN_S, "a console's coming back is not announced").wait(deadline.remaining())
 
     def _prepare(self, deadline: Deadline) -> bool:
         """Defines our functions in the shell just reached; False when it is another user's."""
@@ -182,6 +188,7 @@ class ConsoleShell:
 
     def _execute(self, script: str, deadline: Deadline) -> Delivery:
         """Types the command until it has begun once: a connection that is about to end takes lines with it."""
+        self._look_alive(deadline)
         while True:
             mark = new_mark()
             *before, last = script_lines(mark, script)
@@ -196,6 +203,16 @@ class ConsoleShell:
                 return self._collect(mark, script, deadline)
             except NeverStarted as error:
                 trace.note(self.place, f"the command line was lost, typing it again: {error}", what="retry")
+
+    def _look_alive(self, deadline: Deadline) -> None:
+        """What ended while nobody looked is opened again before anything is typed: nothing can have got lost then."""
+        try:
+            # Not for ever: a guest may print without end.
+            for _ in range(_PIECES):
+                if not self.recv(_NOW_S):
+                    return
+        except ConsoleClosed as error:
+            self._reopen(deadline, str(error))
 
     def _collect(self, mark: str, script: str, deadline: Deadline) -> Delivery:
         """Waits for the result; asks for it again after damage, after a lost connection and after long silence."""

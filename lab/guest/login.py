@@ -17,6 +17,8 @@ from lab.core.errors import GuestUnreachable
 from lab.guest.marker import new_mark, plain, probe_line
 
 IDLE_S = 0.15
+_QUIET_S = 0.06
+"""A prompt is what a console ends with; longer than between two pieces of one line, also from an emulated machine."""
 _PROBE_S = 4.0
 _NUDGES_S = (0.6, 1.0, 1.5, 3.0, 5.0)
 _KEEP = 65536
@@ -53,7 +55,7 @@ def answers(stream: ByteStream, deadline: Deadline) -> bool:
     while not until.expired:
         data += stream.recv(max(0.001, min(IDLE_S, until.remaining())))
         if mark in plain(data):
-            read_until_quiet(stream, IDLE_S / 2, until)
+            read_until_quiet(stream, _QUIET_S / 2, until)
             return True
     return False
 
@@ -87,7 +89,7 @@ class Login:
         quiet_since = time.monotonic()
         with trace.span("login", self._where, f"as {self._user}", limit=deadline.remaining()) as span:
             while not deadline.expired:
-                piece = read_until_quiet(self._stream, IDLE_S, deadline)
+                piece = read_until_quiet(self._stream, _QUIET_S, deadline)
                 if piece:
                     self._heard = True
                     quiet_since = time.monotonic()

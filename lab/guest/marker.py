@@ -31,12 +31,11 @@ RUNNER = (
 )
 """Shell functions: vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it (POSIX sh)."""
 SETUP = (
-    " unset HISTFILE",
-    ' VLD=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/virtlab.XXXXXX")',
-    " if command -v base64 >/dev/null; then VLE=base64; else VLE='od -An -v -tx1'; fi",
-    " dmesg -n 1 2>/dev/null",
+    ' unset HISTFILE; dmesg -n 1 2>/dev/null; VLD=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/virtlab.XXXXXX"); '
+    "if command -v base64 >/dev/null; then VLE=base64; else VLE='od -An -v -tx1'; fi",
     *RUNNER,
 )
+"""Typed once after each login; few lines, since each is waited for."""
 
 
 def new_mark() -> str:
