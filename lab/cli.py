@@ -22,6 +22,7 @@ EMBEDDED = {
 }
 OWN = {
     "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
+    "audit": "judge pod-network routes offline: virtlab audit routes PATH... [--json | --markdown]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
 DEFAULT_TARGET = "targets/embedded.yaml"
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(given[1:])
     if command == "clean":
         return _clean(given[1:])
+    if command == "audit":
+        return _audit(given[1:])
     import difflib
 
     close = difflib.get_close_matches(command, [*OWN, *EMBEDDED], 1)
@@ -123,6 +126,37 @@ def _clean(arguments: list[str]) -> int:
         return 2 if isinstance(error, UsageError) else 10
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left")
     return 0
+
+
+def _audit(arguments: list[str]) -> int:
+    """0 clean, 1 findings, 2 input of no use."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="virtlab audit", description=OWN["audit"])
+    routes = parser.add_subparsers(dest="what", required=True).add_parser(
+        "routes", help="static routes of OVN-Kubernetes' cluster routers, as people paste and collect them"
+    )
+    routes.add_argument("paths", nargs="+", metavar="PATH", help="file, folder, archive, or - for stdin")
+    form = routes.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="for programs: docs/audit.md")
+    form.add_argument("--markdown", dest="form", action="store_const", const="markdown", help="for a ticket")
+    routes.add_argument(
+        "--complete-inventory", action="store_true", help="the inventory given has every VM of the cluster"
+    )
+    given = parser.parse_args(arguments)
+
+    from lab.core.errors import UsageError
+    from lab.ovn.audit import run
+    from lab.ovn.report import render
+
+    try:
+        result = run(given.paths, everything=given.complete_inventory)
+    except UsageError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+        return 2
+    for part in render(result, given.form or "table"):
+        print(part)
+    return result.exit_code
 
 
 if __name__ == "__main__":

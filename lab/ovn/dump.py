@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from lab.ovn import inventory as inv
 from lab.ovn.lines import printable
 from lab.ovn.nbjson import Marks, rows_of
-from lab.ovn.routes import FLAGS, MAIN, POLICIES, Route, looks_cut, parse_row
+from lab.ovn.routes import MAIN, POLICIES, Route, looks_cut, parse_row
 from lab.ovn.tables import SELF, Leg, Legs, Tables
 
 ROUTER = "ovn_cluster_router"
@@ -167,9 +167,7 @@ class Scanner:
         elif inv.HEADER.match(line):
             self._close()
             self._header = line
-        elif self._header and inv.pod_row(self.facts, self._header, line, f"{self.source}:{number}"):
-            self.useful += 1
-        elif line.rstrip().endswith("}") and inv.subnet_row(self.facts, line):
+        elif self._inventory(line, number):
             self.useful += 1
         elif line.strip() in ("...", "…", "[...]") and self.zone is not None:
             self.zone.cut = self.zone.cut or f"rows left out at line {number}"
@@ -179,10 +177,15 @@ class Scanner:
             self._odd(line, number)
         elif pod := inv.OVNKUBE.search(line):
             self._close()
-            self._hint = Zone(-1, self.source, number, pod[0], **_options(line))
+            self._hint = Zone(-1, self.source, number, pod[0], *_options(line))
         elif mark := _FILE.match(line):
             self._close()
             self._hint = self._named(mark[1])
+
+    def _inventory(self, line: str, number: int) -> bool:
+        if self._header and inv.pod_row(self.facts, self._header, line, f"{self.source}:{number}"):
+            return True
+        return line.rstrip().endswith("}") and inv.subnet_row(self.facts, line)
 
     def _odd(self, line: str, number: int) -> None:
         self._odd_lines += 1
@@ -201,9 +204,8 @@ class Scanner:
     def _command(self, line: str, router: str, number: int) -> None:
         self._close()
         pod = inv.OVNKUBE.search(line)
-        options = _options(line)
         if pod is not None:
-            self._hint = Zone(-1, self.source, number, pod[0], **options)
+            self._hint = Zone(-1, self.source, number, pod[0], *_options(line))
         if router != ROUTER:
             self._skip = router
             self.sink.note(f"{self.source}:{number}", f"routes of {printable(router)}, not of {ROUTER}: passed over")
@@ -285,9 +287,8 @@ class Scanner:
         self.rows[route.prefix] = legs if before is None else self.tables.both(before, legs)
 
 
-def _options(line: str) -> dict[str, str]:
-    found = {"namespace": _NAMESPACE.search(line), "container": _CONTAINER.search(line), "client": _CLIENT.search(line)}
-    return {key: match[1] for key, match in found.items() if match is not None}
-
-
-__all__ = ["FLAGS", "ROUTER", "Scanner", "Sink", "Zone"]
+def _options(line: str) -> tuple[str, str, str]:
+    """Namespace, container and client of an ``oc exec``, each empty where it does not say."""
+    found = (_NAMESPACE.search(line), _CONTAINER.search(line), _CLIENT.search(line))
+    namespace, container, client = (match[1] if match is not None else "" for match in found)
+    return namespace, container, client

@@ -1,0 +1,230 @@
+"""All rules over all prefixes: cases of VM addresses made and judged, faults put into words as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.ovn import remedies
+from lab.ovn.findings import INFO, MAJOR, SEVERITIES, Finding
+from lab.ovn.hosts import Case, Fault, judge
+from lab.ovn.inventory import Inventory
+from lab.ovn.routes import number
+from lab.ovn.subnets import infrastructure
+from lab.ovn.tables import State, Tables
+from lab.ovn.topology import Lpm, NodeInfo, Topology
+from lab.ovn.walker import Walk
+
+SHOWN = 12
+"""Zones spelled out in a sentence; more are counted."""
+
+
+def audit(tables: Tables, topology: Topology, facts: Inventory) -> list[Finding]:
+    """Every finding, worst first, whatever the order of zones, rows and files was."""
+    findings = [*infrastructure(tables, topology), *_Hosts(tables, topology, facts).findings()]
+    return sorted(findings, key=lambda finding: finding.key)
+
+
+class _Hosts:
+    """Cases made from prefixes, verdicts shared between prefixes alike."""
+
+    def __init__(self, tables: Tables, topology: Topology, facts: Inventory) -> None:
+        self.topology = topology
+        self.facts = facts
+        self.live = sorted(topology.by_zone, key=topology.label)
+        self.sources = Lpm()
+        self.covering = _egress(tables, topology)
+        for prefix in self.covering:
+            self.sources.add(prefix)
+        self.complete = all(node.subnets for node in topology.by_zone.values())
+        self.verdicts: dict[tuple[State, int, str, str, str], tuple[Case, list[Fault]]] = {}
+        self.shapes: dict[str, tuple[str, bool]] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """In the order of the prefixes."""
+        inferred: list[str] = []
+        find, sources, verdicts, owners = (
+            self.topology.subnets.find,
+            self.sources.find,
+            self.verdicts,
+            self.topology.owner,
+        )
+        known = self.facts.by_address
+        for prefix, state in self.topology.hosts.items():
+            family, value = (6, number(prefix)) if ":" in prefix else (4, number(prefix))
+            subnet = find(value, family)
+            if prefix in known or self.facts.everything:
+                given, orphan = self._known(prefix)
+                if given == "?":
+                    text = "the VM is migrating just now: not judged, capture again afterwards"
+                    yield Finding("MIGRATING", INFO, prefix, [], text, self.facts.vm(prefix))
+                    continue
+            else:
+                given = orphan = ""
+                inferred.append(prefix)
+            key = (state, id(owners.get(subnet)), given, orphan, sources(value, family))
+            if key not in verdicts:
+                verdicts[key] = self._judge(key, owners.get(subnet))
+            case, faults = verdicts[key]
+            for fault in faults:
+                yield self._finding(prefix, case, fault)
+            if given:
+                self.shapes[prefix] = (case.runner.label if case.runner else "", bool(case.rows))
+        yield from self._families()
+        yield from _unverified(inferred)
+
+    def _known(self, prefix: str) -> tuple[str, str]:
+        """The runner's name, ``?`` while it moves, and why the address is an orphan."""
+        alive = self.facts.alive(prefix)
+        if any(s.moving for s in alive) or len({s.node for s in alive if s.vm}) > 1:
+            return "?", ""
+        if runner := self.facts.runner(prefix):
+            return runner, ""
+        if alive:
+            return "", f"the address belongs to pod {alive[0].name} on {alive[0].node} now, which is no VM"
+        vm = self.facts.vm(prefix)
+        return "", f"VM {vm} has no live launcher any more" if vm else "no live VM has this address"
+
+    def _judge(self, key: tuple[State, int, str, str, str], owner: NodeInfo | None) -> tuple[Case, list[Fault]]:
+        state, _, given, orphan, source = key
+        runner = self.topology.by_name.get(given) if given else None
+        if given and runner is None:
+            runner = self.topology.by_name[given] = NodeInfo(given)
+
+        def covered(zone: int) -> bool:
+            return any(zone in zones for prefix, zones in self.covering.items() if _within(source, prefix))
+
+        case = Case(self.topology, self.live, state, owner, self.complete, runner, covered, orphan)
+        faults = judge(case)
+        case.worst = min(faults, key=lambda f: SEVERITIES.index(f.severity), default=None)
+        return case, faults
+
+    def _finding(self, prefix: str, case: Case, fault: Fault) -> Finding:
+        label = self.topology.label
+        zones = sorted(fault.zones, key=label)
+        finding = Finding(
+            fault.kind,
+            fault.severity,
+            prefix,
+            [label(z) for z in zones],
+            fault.summary,
+            self.facts.vm(prefix),
+            case.owner.label if case.owner else "",
+            case.runner.label if case.runner else "",
+            case.given is not None,
+        )
+        if fault.severity == INFO:
+            return finding
+        if not case.orphan:
+            finding.broken = {label(z): case.walks[z].percent for z in self.live if case.walks[z].broken}
+            finding.effects = _effects(case, self.live if fault is case.worst else zones)
+        finding.legs = [
+            (z, "stale" if (z, h.leg) in fault.stale else "good" if case.good(z, h) else "seen", h.leg.nexthop)
+            for z in (zones if fault.kind != "HOST_ROUTE_MISSING" else sorted(case.hops))
+            for h in case.hops.get(z, ())
+        ]
+        finding.remedies = self._remedies(prefix, case, fault, zones)
+        return finding
+
+    def _remedies(self, prefix: str, case: Case, fault: Fault, zones: list[int]) -> list[str]:
+        label, at = self.topology.label, self.topology.zones
+        home = remedies.go_home(self.facts.vm(prefix), case.owner if case.owner is not case.runner else None)
+        if fault.duplicate:
+            return [line for z in zones for line in remedies.delete_duplicate(at[z], label(z), prefix)]
+        first = case.runner.zone if case.runner else None
+        stale = sorted(fault.stale, key=lambda leg: (leg[0] != first, label(leg[0]), leg[1]))
+        deletes = [remedies.delete_leg(at[z], label(z), prefix, leg) for z, leg in stale]
+        if fault.kind in ("HOST_ROUTE_MISSING", "WRONG_RUNNER", "EGRESS_DEFAULT_MISSING", "OWNER_DISAGREE"):
+            rebuilt = [remedies.rebuild(at[z], label(z)) for z in zones]
+            return (rebuilt if case.runner else [remedies.find_vm(prefix), *rebuilt]) + home
+        return (deletes or [remedies.find_vm(prefix)]) + home
+
+    def _families(self) -> Iterator[Finding]:
+        """R21: a VM's addresses of both families must be routed alike."""
+        vms: dict[str, dict[str, tuple[str, bool]]] = {}
+        for prefix, seen in self.facts.by_address.items():
+            for sighting in seen:
+                if sighting.vm and sighting.alive and prefix not in self.topology.unexplained:
+                    away = prefix in self.topology.hosts
+                    vms.setdefault(sighting.name, {})[prefix] = self.shapes.get(prefix, ("", away))
+        for shapes in vms.values():
+            families = {":" in prefix for prefix in shapes}
+            if len(families) == 2 and len({away for _, away in shapes.values()}) == 2:
+                bare = [p for p in sorted(shapes) if not shapes[p][1]]
+                routed = [p for p in sorted(shapes) if shapes[p][1]]
+                if all(self.topology.node_of(p) is None for p in bare):
+                    continue
+                text = f"{', '.join(routed)} has host routes and {', '.join(bare)} of the same VM has none"
+                yield Finding("HALF_FAMILY", MAJOR, routed[0], [], text, self.facts.vm(routed[0]))
+
+
+def _egress(tables: Tables, topology: Topology) -> dict[str, set[int]]:
+    """src-ip prefix -> zones that send it out by their own gateway or management port."""
+    found: dict[str, set[int]] = {}
+    for prefix, state in ((p, s) for p, s in tables.states.items() if "/" in p):
+        for zone, rows in state.per_zone():
+            for row in rows:
+                own = topology.by_zone[zone].join.values()
+                if row.policy == "src-ip" and (row.nexthop in own or not own or topology.node_of_hop(row, zone)):
+                    found.setdefault(prefix, set()).add(zone)
+    return found
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Whether network *outer* holds *inner*; both hold the same address, so their lengths say it."""
+    if not inner or (":" in inner) != (":" in outer):
+        return False
+    if int(outer.partition("/")[2] or 128) > int(inner.partition("/")[2] or 128):
+        return False
+    nets = Lpm()
+    nets.add(outer)
+    return bool(nets.find(number(inner.partition("/")[0]), 6 if ":" in inner else 4))
+
+
+def _effects(case: Case, live: list[int]) -> list[str]:
+    """What a client sees, zones with the same fate together."""
+    groups: dict[str, list[str]] = {}
+    for zone in live:
+        groups.setdefault(_fate(case.walks[zone]), []).append(case.topology.label(zone))
+    texts = []
+    for fate, names in sorted(groups.items(), key=lambda entry: (entry[0], entry[1])):
+        if fate:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            texts.append(f"a client in {', '.join(names[:SHOWN])}{more}: {fate}")
+    at = case.runner.zone if case.runner else None
+    if at in live and at is not None and case.walks[at].broken:
+        texts.append(f"replies to the VM from outside of the cluster: {_fate(case.walks[at])}")
+    return texts
+
+
+def _fate(walk: Walk) -> str:
+    parts = []
+    if walk.broken:
+        way = f" ({' -> '.join(walk.path)})" if walk.path else ""
+        parts.append(f"{walk.percent} % of its flows never arrive{way}")
+        if walk.broken < 1:
+            parts.append("ping all or nothing")
+    if walk.hairpin:
+        parts.append("some flows make a detour")
+    if walk.unknown:
+        parts.append(f"the fate of {round(walk.unknown * 100)} % cannot be told from these dumps")
+    return "; ".join(parts)
+
+
+def _unverified(prefixes: list[str]) -> Iterator[Finding]:
+    if prefixes:
+        text = "where they run is inferred from the routes: no pod or VMI given has them; "
+        text += "leftovers of a stopped VM look alike"
+        kind = "RUNNER_UNVERIFIED"
+        yield Finding(
+            kind,
+            INFO,
+            f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}",
+            [],
+            text,
+            subjects=sorted(prefixes, key=by_value),
+        )
+
+
+def by_value(prefix: str) -> tuple[bool, int]:
+    """Addresses in their own order."""
+    return ":" in prefix, number(prefix)
