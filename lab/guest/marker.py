@@ -24,12 +24,13 @@ _ANSI = re.compile(
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 RUNNER = (
-    ' vlf(){ printf "\\n%sB\\n" "$1"; $VLE <"$VLD/o"; printf "\\n%sM\\n" "$1"; $VLE <"$VLD/e"; '
-    'printf "\\n%sE:%s:%s:%s:%s:\\n" "$1" "$(cat "$VLD/s")" "$(cat "$VLD/r")" '
-    '"$(sha256sum <"$VLD/o"|cut -c1-64)" "$(sha256sum <"$VLD/e"|cut -c1-64)"; }',
+    ' vlf(){ printf "\\n%sB\\n" "$1"; $VLE <"$VLD/o"; printf "\\n%sM\\n" "$1"; $VLE <"$VLD/e"; VLB= VLC=; '
+    'read -r VLB <"$VLD/s"; read -r VLC <"$VLD/r"; set -- "$1" $(cd "$VLD"; sha256sum o e); '
+    'printf "\\n%sE:%s:%s:%s:%s:\\n" "$1" "$VLB" "$VLC" "$2" "$4"; }',
     ' vlr(){ echo "$1" >"$VLD/s"; ( eval "$2" ) </dev/null >"$VLD/o" 2>"$VLD/e"; echo "$1 $?" >"$VLD/r"; vlf "$1"; }',
 )
-"""Shell functions: vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it (POSIX sh)."""
+"""Shell functions: vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it (POSIX sh).
+Under emulation each program costs some 15 ms, hence few of them."""
 SETUP = (
     ' unset HISTFILE; dmesg -n 1 2>/dev/null; VLD=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/virtlab.XXXXXX"); '
     "if command -v base64 >/dev/null; then VLE=base64; else VLE='od -An -v -tx1'; fi",
