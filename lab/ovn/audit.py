@@ -16,7 +16,7 @@ from lab.ovn.inventory import Inventory
 from lab.ovn.lines import blocks, printable
 from lab.ovn.routes import is_address, plain
 from lab.ovn.rules import audit
-from lab.ovn.sources import Source, sources
+from lab.ovn.sources import UNPACKING, Source, broken_off, sources
 from lab.ovn.tables import SELF, Legs, Tables
 from lab.ovn.topology import Topology, infer
 
@@ -63,6 +63,10 @@ class Capture:
         self.tables.forget(zone)
         self.live.discard(zone)
         self.note(f"{self.zones[zone].source}:{self.zones[zone].line}", why)
+
+    def too_long(self, source: str, number: int) -> None:
+        """A line was dropped as it streamed by."""
+        self.note(f"{source}:{number}", "too long a line")
 
     def note(self, where: str, text: str) -> None:
         """Part of :class:`lab.ovn.dump.Sink`."""
@@ -116,26 +120,29 @@ def run(paths: Iterable[str], *, everything: bool = False) -> Result:
 def _scan(source: Source, scanner: Scanner, capture: Capture) -> None:
     capture.sources += 1
     before = len(capture.notes)
-    head = source.stream.read(4096)
-    if reason := _unreadable(head):
-        if source.given or "database" in reason:
-            capture.note(source.name, reason)
-        capture.unusable += [source.name] if source.given else []
-        return
+    head = b""
+    broken = ""
     scanner.begin(source.name)
-    for block in blocks(
-        cast(BinaryIO, _Rejoined(head, source)), lambda n: capture.note(f"{source.name}:{n}", "too long a line")
-    ):
-        scanner.feed(*block)
+    try:
+        head = source.stream.read(4096)
+        if not (reason := _unreadable(head)):
+            for block in blocks(cast(BinaryIO, _Rejoined(head, source)), lambda n: capture.too_long(source.name, n)):
+                scanner.feed(*block)
+    except UNPACKING as error:
+        reason, broken = "", broken_off(error)
+        scanner.cut(broken)
     scanner.end()
-    if not scanner.useful:
-        if source.given:
-            capture.unusable.append(source.name)
-            first = next((line for line in head.decode("utf-8", "replace").splitlines() if line.strip()), "nothing")
-            capture.first_line = capture.first_line or f"{source.name} begins with: {printable(first.strip(), 120)}"
-            capture.note(source.name, "neither routes nor an inventory in it")
-        else:
-            del capture.notes[before:]
+    if broken or (reason and (source.given or "database" in reason)):
+        capture.note(source.name, broken or reason)
+    if scanner.useful:
+        return
+    if source.given:
+        capture.unusable.append(source.name)
+        first = next((line for line in head.decode("utf-8", "replace").splitlines() if line.strip()), "nothing")
+        capture.first_line = capture.first_line or f"{source.name} begins with: {printable(first.strip(), 120)}"
+        capture.note(source.name, "neither routes nor an inventory in it")
+    elif not broken and not reason:
+        del capture.notes[before:]
 
 
 def _unreadable(head: bytes) -> str:

@@ -94,6 +94,11 @@ class Scanner:
         self.useful = 0
         self._odd_lines = 0
 
+    def cut(self, why: str) -> None:
+        """The source breaks off here."""
+        if self.zone is not None:
+            self.zone.cut = why
+
     def end(self) -> None:
         """The source ended."""
         if self._json:
@@ -231,11 +236,13 @@ class Scanner:
         self.rows = {}
 
     def _last(self, line: str, number: int) -> None:
-        """A file that ends inside a word: the port of its last row may be half of one."""
+        """A file without a last line end may end inside a word; a whole dump ends with a src-ip row."""
         route = parse_row(line)
-        if route is not None and route.port and self.zone is not None:
+        if self.zone is None or (route is None and line.strip()) or (route and route.policy == "src-ip"):
+            return
+        self.zone.cut = f"the file ends within line {number}"
+        if route is not None and route.port:
             self.rows.pop(route.prefix, None)
-            self.zone.cut = f"the file ends within line {number}"
 
     def _locate(self, prefix: str, line: str, number: int) -> None:
         if self.zone is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lab.ovn import walker as w
 from lab.ovn.findings import CLASSES, CRITICAL, MAJOR
 from lab.ovn.tables import Leg, State
-from lab.ovn.topology import NodeInfo, Topology
+from lab.ovn.topology import NodeInfo, Topology, could_be
 from lab.ovn.walker import Hop, Walk, Walker, understand
 
 TRANSIT = (w.REMOTE, w.OWN_TRANSIT, w.UNKNOWN)
@@ -88,7 +88,7 @@ class Case:
             return False
         if zone == self.runner.zone:
             return hop.kind == w.LOCAL
-        return hop.kind == w.REMOTE and hop.node is self.runner
+        return hop.kind == w.REMOTE and could_be(hop.node, self.runner)
 
     def bad(self, zone: int) -> list[tuple[int, Leg]]:
         """The legs of a zone that do not lead to the runner; none when that is not known."""

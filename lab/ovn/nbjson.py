@@ -82,7 +82,7 @@ def _cluster_routers(rows: list[tuple[Route, bool, str]]) -> Iterator[tuple[Rout
     networks = {r.prefix: ip_network(r.prefix) for r, _, _ in rows if r.policy == "dst-ip" and "/" in r.prefix}
     lengths = {family: [n.prefixlen for n in networks.values() if n.version == family] for family in (4, 6)}
     for route, loose, uuid in rows:
-        network = networks.get(route.prefix)
+        network = networks.get(route.prefix) if route.policy == "dst-ip" else None
         if network is not None:
             wider = network.prefixlen < max(lengths[network.version], default=0)
             if network.prefixlen == 0 or network.is_link_local or (wider and _covers(route.prefix, networks)):

@@ -38,6 +38,10 @@ class Bomb(Exception):
     """An archive unpacks to more than it may."""
 
 
+UNPACKING = (Bomb, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError)
+"""What reading a stream of an archive can raise besides what reading a file can."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A stream and what to call it. `given`: named on the command line, not found in a folder or archive."""
@@ -64,6 +68,11 @@ class _Counted(io.RawIOBase):
         if self._count > self._limit:
             raise Bomb(f"unpacks to more than {self._limit >> 20} MiB")
         return data
+
+
+def broken_off(error: BaseException) -> str:
+    """What to say of a stream that cannot be read on."""
+    return f"not read to its end: {printable(str(error)) or type(error).__name__}"
 
 
 def sources(paths: list[str], note: Note) -> Iterator[Source]:
@@ -123,10 +132,8 @@ def _file(path: Path, name: str, note: Note, *, given: bool = False) -> Iterator
         stream.seek(0)
         try:
             yield from _opened(stream, head, name, path.stat().st_size, given, note)
-        except (Bomb, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-            note(name, f"not read to its end: {printable(str(error)) or type(error).__name__}")
-        except gzip.BadGzipFile as error:
-            note(name, f"not read to its end: {error}")
+        except UNPACKING as error:
+            note(name, broken_off(error))
 
 
 def _opened(stream: BinaryIO, head: bytes, name: str, size: int, given: bool, note: Note) -> Iterator[Source]:

@@ -37,6 +37,13 @@ class NodeInfo:
         return f"the node at {known[0]}" if known else "a node"
 
 
+def could_be(node: NodeInfo | None, runner: NodeInfo | None) -> bool:
+    """Whether two may be one node: the same, or one known by address only and one known by name only."""
+    if node is None or runner is None or node is runner:
+        return node is runner and node is not None
+    return not runner.transit and node.zone is None and not node.name
+
+
 class Lpm:
     """Longest prefix match over networks of one family or both."""
 
@@ -113,9 +120,10 @@ def infer(tables: Tables, zones: list[Zone], facts: Inventory, live: Iterable[in
     _clusters(topology, masked, facts)
     joins = _joins(topology, plain_hosts)
     _transits(topology, joins)
-    _names(topology, plain_hosts, facts)
+    _names(topology, (masked, plain_hosts), facts)
     _subnets(topology, masked, facts)
     _hosts(topology, plain_hosts, joins)
+    _cut(topology, masked)
     _gaps(topology)
     return topology
 
@@ -213,26 +221,40 @@ def _remote(topology: Topology, name: str = "") -> NodeInfo:
     return node
 
 
-def _names(topology: Topology, hosts: dict[str, State], facts: Inventory) -> None:
-    """Names from owner marks, annotations, and from the port of local legs (``rtos-<node>``)."""
+def _names(topology: Topology, tables: tuple[dict[str, State], dict[str, State]], facts: Inventory) -> None:
+    """Names from pods, owner marks and annotations; then from the port of local legs (``rtos-<node>``)."""
+    masked, hosts = tables
+    for node in topology.nodes:
+        if node.name:
+            topology.by_name.setdefault(node.name, node)
+    named = {}
+    for prefix, name in facts.subnets.items():
+        if prefix in masked and (hops := majority(masked[prefix])):
+            named[hops[0]] = name
+    named |= facts.transits
+    for zone in topology.by_zone:
+        named.update(topology.zones[zone].marks.nodes)
+    for address, name in sorted(named.items()):
+        if is_address(address):
+            _name(topology, address, name)
+    for zone, name in _ports(hosts).items():
+        node = topology.by_zone[zone]
+        if not node.name:
+            if (gone := topology.by_name.get(name)) is not None and gone.zone is None:
+                _absorb(topology, node, gone)
+            node.name = name
+            topology.by_name[name] = node
+
+
+def _ports(hosts: dict[str, State]) -> dict[int, str]:
+    """The node that most local legs of a zone name."""
     ports: dict[int, Counter[str]] = {}
-    sizes = Counter(hosts.values())
-    for state, size in sizes.items():
+    for state, size in Counter(hosts.values()).items():
         for zone, rows in state.per_zone():
             for row in rows:
                 if row.local and row.port.startswith("rtos-"):
                     ports.setdefault(zone, Counter())[row.port.removeprefix("rtos-")] += size
-    for zone, counts in ports.items():
-        node = topology.by_zone[zone]
-        node.name = node.name or min(counts, key=lambda n: (-counts[n], n))
-    named = dict(facts.transits)
-    for zone in topology.by_zone:
-        named.update(topology.zones[zone].marks.nodes)
-    for node in topology.nodes:
-        if node.name:
-            topology.by_name.setdefault(node.name, node)
-    for address, name in sorted(named.items()):
-        _name(topology, address, name)
+    return {zone: min(counts, key=lambda n: (-counts[n], n)) for zone, counts in ports.items()}
 
 
 def _name(topology: Topology, address: str, name: str) -> None:
@@ -300,6 +322,23 @@ def _hosts(topology: Topology, hosts: dict[str, State], joins: dict[str, State])
 
 def _has_port(state: State) -> bool:
     return any(row.port.startswith("rtos-") for legs in state.zones for row in legs.rows)
+
+
+def _cut(topology: Topology, masked: dict[str, State]) -> None:
+    """Rows with src-ip are printed last and every zone has one: without it and without others' subnets, it was cut."""
+    for family in {6 if ":" in prefix else 4 for prefix in topology.owner}:
+        ended: set[int] = set()
+        have: dict[int, int] = Counter()
+        subnets = [prefix for prefix in topology.owner if (":" in prefix) == (family == 6)]
+        for prefix, state in masked.items():
+            if (":" in prefix) == (family == 6):
+                for zone, rows in state.per_zone():
+                    ended |= {zone} if any(row.policy == "src-ip" for row in rows) else set()
+                    have[zone] += prefix in topology.owner
+        for zone, node in topology.by_zone.items():
+            own = sum((":" in prefix) == (family == 6) for prefix in node.subnets)
+            if zone not in ended and have[zone] < len(subnets) - (own or 1):
+                topology.zones[zone].cut = topology.zones[zone].cut or f"its last IPv{family} rows are not there"
 
 
 def _gaps(topology: Topology) -> None:

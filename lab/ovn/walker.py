@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from lab.ovn.tables import Leg
-from lab.ovn.topology import NodeInfo, Topology
+from lab.ovn.topology import NodeInfo, Topology, could_be
 
 LOCAL, REMOTE, FOREIGN, OWN_TRANSIT, UNKNOWN, UNREACHABLE = (
     "local",
@@ -115,7 +115,7 @@ class Walker:
     def _enter(self, walk: Walk, node: NodeInfo, share: Fraction, path: tuple[int, ...]) -> None:
         if node.zone is not None:
             self._step(walk, node.zone, share, path)
-        elif node is self.runner:
+        elif could_be(node, self.runner):
             self._arrive(walk, node, share, path)
         else:
             walk.unknown += share
@@ -136,7 +136,7 @@ class Walker:
     def _arrive(self, walk: Walk, node: NodeInfo, share: Fraction, path: tuple[int, ...]) -> None:
         if self.runner is None:
             walk.unknown += share
-        elif node is self.runner:
+        elif could_be(node, self.runner):
             walk.delivered += share
             direct = 1 if path[0] == node.zone else 2 - (node.zone is None)
             walk.hairpin |= len(path) > direct
