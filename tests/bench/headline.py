@@ -2,8 +2,9 @@
 
 Counted as the guest's boot: the floor that `bareguest` measured in the same session (QEMU's start to an SSH answer), so
 that whatever the lab makes slower is overhead. As migration: each VirtualMachineInstanceMigration from its phase
-Running to its end, as the notes of the record say. As probe: the pings' own length, the pauses between their packets.
-All else is overhead: applying, scheduling, target pods, logins, consoles, waits.
+Running to its end, as the notes of the record say. As probe: the windows that the record notes, from a ping's typing to
+its result; and more strictly only the pauses between its packets, so that typing and fetching over the console are
+overhead too. All else is overhead: applying, scheduling, target pods, logins, consoles, waits.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ class Parts:
     wall: float
     boot: float
     migrations: float
-    probes: float
+    windows: float
+    pauses: float
 
-    @property
-    def overhead(self) -> float:
-        """What is left."""
-        return self.wall - self.boot - self.migrations - self.probes
+    def share(self, probes: float) -> float:
+        """Overhead by wall time, with so many seconds of probes."""
+        return (self.wall - self.boot - self.migrations - probes) / self.wall
 
     def __str__(self) -> str:
         return (
-            f"wall {self.wall:.1f} s - boot {self.boot:.1f} (bare) - migrations {self.migrations:.1f} (Running..end) - "
-            f"probes {self.probes:.1f} (pauses between pings) = {self.overhead:.1f} s, by wall"
+            f"of wall {self.wall:.1f} s: boot {self.boot:.1f} (as bare), migrations {self.migrations:.1f} "
+            f"(Running..end), probe windows {self.windows:.1f}, the rest is overhead"
         )
 
 
@@ -50,15 +51,17 @@ def _migrated(step: dict[str, Any]) -> float:
     return max(0.0, ended[0] - running[0]) if running and ended else 0.0
 
 
-def _probed(step: dict[str, Any]) -> float:
+def _probes(step: dict[str, Any]) -> tuple[float, float]:
+    """Seconds of a step's pings: their windows, and the pauses between their packets."""
     # Each observation is noted when it is made and once more when its span ends.
-    texts = {match["text"] for note in step["notes"] if (match := NOTE.fullmatch(note))}
-    sent = [int(match["sent"]) for text in texts if (match := SENT.search(text))]
-    return sum((count - 1) * PAUSE_S for count in sent)
+    found = {match["text"]: match for note in step["notes"] if (match := NOTE.fullmatch(note))}
+    seen = [(float(match["seconds"]), sent) for text, match in found.items() if (sent := SENT.search(text))]
+    return sum(seconds for seconds, _ in seen), sum((int(sent["sent"]) - 1) * PAUSE_S for _, sent in seen)
 
 
 def parts(record: dict[str, Any], boot: float) -> Parts:
     """Of a run.json and the seconds of a bare boot."""
     scenario = next(s for s in record["scenarios"] if s["name"] == NAME)
     steps = scenario["steps"]
-    return Parts(scenario["seconds"], boot, sum(map(_migrated, steps)), sum(map(_probed, steps)))
+    windows, pauses = zip(*map(_probes, steps), strict=True)
+    return Parts(scenario["seconds"], boot, sum(map(_migrated, steps)), sum(windows), sum(pauses))
