@@ -14,7 +14,7 @@ from lab.ovn.dump import ROUTER, Scanner, Zone
 from lab.ovn.findings import INFO, Finding, Line
 from lab.ovn.inventory import Inventory
 from lab.ovn.lines import blocks, printable
-from lab.ovn.routes import is_address, plain
+from lab.ovn.routes import is_address, is_prefix, plain
 from lab.ovn.rules import audit
 from lab.ovn.sources import UNPACKING, Source, broken_off, sources
 from lab.ovn.tables import SELF, Legs, Tables
@@ -22,6 +22,7 @@ from lab.ovn.topology import Topology, infer
 
 LOCATED = 20_000
 """Prefixes whose lines are looked up at most."""
+OCTETS = frozenset(map(str, range(256)))
 OVSDB = (b"OVSDB JSON ", b"OVSDB CLUSTER ")
 
 
@@ -50,8 +51,7 @@ class Capture:
         if not table:
             self.note(where, f"no route of {ROUTER} for {zone.label}: it counts as not captured")
             return
-        wrong = [p for p in table if "/" not in p and not is_address(p)]
-        for prefix in wrong:
+        for prefix in _no_addresses(table):
             del table[prefix]
         for other in [z for z in self.live if zone.pod and self.zones[z].pod == zone.pod]:
             self.replace(other, f"{zone.label} is in here twice; the dump at {where} counts")
@@ -143,6 +143,20 @@ def _scan(source: Source, scanner: Scanner, capture: Capture) -> None:
         capture.note(source.name, "neither routes nor an inventory in it")
     elif not broken and not reason:
         del capture.notes[before:]
+
+
+def _no_addresses(table: dict[str, Legs]) -> list[str]:
+    """Prefixes that are none; the scanner looks at each new tail of a row and not at each prefix."""
+    heads: dict[str, bool] = {}
+    wrong = []
+    for prefix in table:
+        head, _, last = prefix.rpartition(".")
+        good = heads.get(head)
+        if good is None:
+            good = heads[head] = is_address(f"{head}.0")
+        if not (good and last in OCTETS) and not is_prefix(prefix):
+            wrong.append(prefix)
+    return wrong
 
 
 def _unreadable(head: bytes) -> str:

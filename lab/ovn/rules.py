@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 from lab.ovn import remedies
 from lab.ovn.findings import INFO, MAJOR, SEVERITIES, Finding
 from lab.ovn.hosts import Case, Fault, judge
 from lab.ovn.inventory import Inventory
+from lab.ovn.prefixes import Lpm
 from lab.ovn.routes import number
 from lab.ovn.subnets import infrastructure
 from lab.ovn.tables import State, Tables
-from lab.ovn.topology import Lpm, NodeInfo, Topology
+from lab.ovn.topology import NodeInfo, Topology
 from lab.ovn.walker import Walk
 
 SHOWN = 12
@@ -43,15 +45,14 @@ class _Hosts:
         """In the order of the prefixes."""
         inferred: list[str] = []
         find, sources, verdicts, owners = (
-            self.topology.subnets.find,
-            self.sources.find,
+            self.topology.subnets.around,
+            self.sources.around,
             self.verdicts,
             self.topology.owner,
         )
         known = self.facts.by_address
         for prefix, state in self.topology.hosts.items():
-            family, value = (6, number(prefix)) if ":" in prefix else (4, number(prefix))
-            subnet = find(value, family)
+            subnet = find(prefix)
             if prefix in known or self.facts.everything:
                 given, orphan = self._known(prefix)
                 if given == "?":
@@ -61,7 +62,7 @@ class _Hosts:
             else:
                 given = orphan = ""
                 inferred.append(prefix)
-            key = (state, id(owners.get(subnet)), given, orphan, sources(value, family))
+            key = (state, id(owners.get(subnet)), given, orphan, sources(prefix))
             if key not in verdicts:
                 verdicts[key] = self._judge(key, owners.get(subnet))
             case, faults = verdicts[key]
@@ -177,7 +178,7 @@ def _within(inner: str, outer: str) -> bool:
         return False
     nets = Lpm()
     nets.add(outer)
-    return bool(nets.find(number(inner.partition("/")[0]), 6 if ":" in inner else 4))
+    return bool(nets.around(inner.partition("/")[0]))
 
 
 def _effects(case: Case, live: list[int]) -> list[str]:
@@ -221,10 +222,11 @@ def _unverified(prefixes: list[str]) -> Iterator[Finding]:
             f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}",
             [],
             text,
-            subjects=sorted(prefixes, key=by_value),
+            subjects=_ordered(prefixes),
         )
 
 
-def by_value(prefix: str) -> tuple[bool, int]:
-    """Addresses in their own order."""
-    return ":" in prefix, number(prefix)
+def _ordered(prefixes: list[str]) -> list[str]:
+    """Addresses in their own order, IPv4 first."""
+    four = sorted((p for p in prefixes if ":" not in p), key=socket.inet_aton)
+    return four + sorted((p for p in prefixes if ":" in p), key=number)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 
 from lab.ovn.dump import Zone
 from lab.ovn.inventory import Inventory
-from lab.ovn.routes import is_address, number
+from lab.ovn.prefixes import Lpm
+from lab.ovn.routes import is_address
 from lab.ovn.tables import SELF, Leg, State, Tables, bits
 
 
@@ -44,33 +44,6 @@ def could_be(node: NodeInfo | None, runner: NodeInfo | None) -> bool:
     return not runner.transit and node.zone is None and not node.name
 
 
-class Lpm:
-    """Longest prefix match over networks of one family or both."""
-
-    def __init__(self) -> None:
-        self._tables: dict[tuple[int, int], dict[int, str]] = {}
-        self._order: dict[int, list[tuple[int, dict[int, str]]]] = {4: [], 6: []}
-
-    def add(self, prefix: str) -> None:
-        """A network in CIDR notation."""
-        network = ip_network(prefix, strict=False)
-        shift = network.max_prefixlen - network.prefixlen
-        key = (network.version, shift)
-        if key not in self._tables:
-            self._tables[key] = {}
-            order = self._order[network.version]
-            order.append((shift, self._tables[key]))
-            order.sort(key=lambda entry: entry[0])
-        self._tables[key][int(network.network_address) >> shift] = prefix
-
-    def find(self, value: int, family: int) -> str:
-        """The narrowest network around an address given as integer, or empty."""
-        for shift, table in self._order[family]:
-            if (found := table.get(value >> shift)) is not None:
-                return found
-        return ""
-
-
 @dataclass
 class Topology:
     """The nodes, and the prefixes by what they are for."""
@@ -93,7 +66,7 @@ class Topology:
 
     def node_of(self, address: str) -> NodeInfo | None:
         """The node whose subnet an address is in."""
-        return self.owner.get(self.subnets.find(number(address), 6 if ":" in address else 4))
+        return self.owner.get(self.subnets.around(address))
 
     def node_of_hop(self, row: Leg, zone: int) -> bool:
         """Whether a row's next hop is in the zone's own subnet: its management port."""
@@ -101,7 +74,7 @@ class Topology:
 
     def in_transit(self, address: str) -> bool:
         """Whether an address lies among the transit addresses seen."""
-        return bool(self.transit_nets.find(number(address), 6 if ":" in address else 4))
+        return bool(self.transit_nets.around(address))
 
     def label(self, zone: int) -> str:
         """What to call a zone."""
@@ -122,7 +95,6 @@ def infer(tables: Tables, zones: list[Zone], facts: Inventory, live: Iterable[in
     _transits(topology, joins)
     _names(topology, (masked, plain_hosts), facts)
     _subnets(topology, masked, facts)
-    _hosts(topology, plain_hosts, joins)
     _cut(topology, masked)
     _gaps(topology)
     return topology
@@ -143,29 +115,28 @@ def _clusters(topology: Topology, masked: dict[str, State], facts: Inventory) ->
 
 
 def _joins(topology: Topology, hosts: dict[str, State]) -> dict[str, State]:
-    """Join addresses: outside of the cluster's networks, in the net of those that point at themselves."""
-    memo: dict[State, int] = {}
-    own: dict[str, int] = {}
-    for prefix, state in hosts.items():
-        if state not in memo:
-            memo[state] = _own_zones(state)
-        if memo[state] and not topology.clusters.find(number(prefix), 6 if ":" in prefix else 4):
-            own[prefix] = memo[state]
+    """Join addresses: outside of the cluster's networks, in the net of those that point at themselves.
+
+    What is inside, or has a node switch's port, is a VM's; the rest has no explanation.
+    """
+    around = topology.clusters.around
+    outside = {prefix: state for prefix, state in hosts.items() if not around(prefix)}
+    topology.hosts = {p: s for p, s in hosts.items() if p not in outside} if outside else hosts
     nets = Lpm()
-    for prefix, zones in own.items():
-        nets.add(f"{prefix}/{112 if ':' in prefix else 16}")
-        for zone in bits(zones):
+    for prefix, state in outside.items():
+        for zone in bits(_own_zones(state)):
             node = topology.by_zone[zone]
             node.join[6 if ":" in prefix else 4] = prefix
             topology.join_owner[prefix] = node
-    if not own:
-        return {}
+            nets.add(f"{prefix}/{112 if ':' in prefix else 16}")
     inside = {}
-    for prefix, state in hosts.items():
-        family = 6 if ":" in prefix else 4
-        value = number(prefix)
-        if nets.find(value, family) and not topology.clusters.find(value, family):
+    for prefix, state in outside.items():
+        if nets.around(prefix):
             inside[prefix] = state
+        elif _has_port(state):
+            topology.hosts[prefix] = state
+        else:
+            topology.unexplained.append(prefix)
     return inside
 
 
@@ -307,17 +278,6 @@ def _subnets(topology: Topology, masked: dict[str, State], facts: Inventory) -> 
         node.subnets.append(prefix)
         topology.owner[prefix] = node
         topology.subnets.add(prefix)
-
-
-def _hosts(topology: Topology, hosts: dict[str, State], joins: dict[str, State]) -> None:
-    clusters = topology.clusters
-    for prefix, state in hosts.items():
-        if prefix in joins:
-            continue
-        if clusters.find(number(prefix), 6 if ":" in prefix else 4) or _has_port(state):
-            topology.hosts[prefix] = state
-        else:
-            topology.unexplained.append(prefix)
 
 
 def _has_port(state: State) -> bool:
