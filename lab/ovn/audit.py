@@ -22,6 +22,7 @@ from lab.ovn.topology import Topology, infer
 
 LOCATED = 20_000
 """Prefixes whose lines are looked up at most."""
+CENTRAL = ("ovnkube-master-", "ovnkube-db-")
 OCTETS = frozenset(map(str, range(256)))
 OVSDB = (b"OVSDB JSON ", b"OVSDB CLUSTER ")
 
@@ -50,6 +51,9 @@ class Capture:
         where = f"{zone.source}:{zone.line}"
         if not table:
             self.note(where, f"no route of {ROUTER} for {zone.label}: it counts as not captured")
+            return
+        if zone.pod.startswith(CENTRAL):
+            self.note(where, f"{zone.pod} has one database for all nodes (no interconnect): not judged")
             return
         for prefix in _no_addresses(table):
             del table[prefix]
