@@ -43,6 +43,16 @@ def interfaces(policy: Obj) -> list[dict[str, Any]]:
     return [i for i in found if isinstance(i, dict)]
 
 
+def touched(policy: Obj) -> set[str]:
+    """Every link that a policy names: its interfaces and the ports of its bonds and bridges."""
+    names: set[str] = set()
+    for interface in interfaces(policy):
+        names.add(str(interface.get("name")))
+        names |= {str(port) for port in (interface.get("link-aggregation") or {}).get("port") or []}
+        names |= {str(port.get("name")) for port in (interface.get("bridge") or {}).get("port") or []}
+    return names
+
+
 def _all_mappings(policy: Obj) -> list[dict[str, Any]]:
     ovn = ((policy.get("spec") or {}).get("desiredState") or {}).get("ovn") or {}
     return list(ovn.get("bridge-mappings") or [])

@@ -27,6 +27,7 @@ from lab.ovn.reader import SwitchReader
 from lab.target.inventory import Target, Vlan
 from lab.topology import pods
 from lab.topology.forwarding import wait_forwarding
+from lab.topology.guard import leave_alone
 
 RESIDENTS_S = 120.0
 NAMESPACE_S = 60.0
@@ -89,6 +90,7 @@ class Site:
         wanted = self._adapted(manifest)
         if self.applied is not None and wanted == self.policy:
             return self.applied
+        leave_alone(wanted, self.target)
         if self.policy is None:
             self._claim(wanted)
             self._check_nics(wanted)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from lab.core.errors import EnvironmentBroken, LabError, UsageError
+from lab.nmstate import manifest
 from lab.ovn.switch import NodeSwitch
-from lab.target.inventory import Vlan
+from lab.target.inventory import Vlan, load
 from lab.topology import forwarding, lease, pods
+from lab.topology.guard import leave_alone
 from lab.topology.manifests import Manifests
 
 FOLDER = Path(__file__).parents[3] / "features" / "localnet" / "manifests"
@@ -78,3 +80,13 @@ def test_a_holder_that_is_gone_does_not() -> None:
 def test_a_manifest_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(UsageError, match="nad-vlan-2024"):
         Manifests(FOLDER)["vm-z"]
+
+
+@pytest.mark.parametrize("nic", ["ens3", "enp1s0"])
+def test_a_policy_that_names_a_protected_nic_is_refused(nic: str) -> None:
+    target = load(FOLDER.parents[2] / "targets" / "embedded.yaml")
+    trunk = Manifests(FOLDER)["nncp-ovs-br1-vlan-trunk"]
+    leave_alone(manifest.adapted(trunk, bond_ports=["enp7s0f0", "enp7s0f1"]), target)
+    with pytest.raises(UsageError, match=f"names {nic}, which the target protects") as refusal:
+        leave_alone(manifest.adapted(trunk, bond_ports=["enp7s0f0", nic]), target)
+    assert "correct nics.bonds" in str(refusal.value)
