@@ -209,7 +209,7 @@ def test_headline_overhead(full_run: tuple[float, dict[str, Any]], boots: list[t
 
 
 def test_migration_gaps(scene: Scene) -> None:
-    """No limit yet; half of what is wanted later is QEMU's own pause."""
+    """Not a limit of today: what is wanted later is printed as one."""
     guest = scene.start("vm-b", VLAN)
     scene.guest("vm-b")
     gateway = scene.site.target.outside_host(f"gateway-{VLAN}")
