@@ -157,6 +157,9 @@ class Watch:
         )
         self._response = response
         try:
+            # close() may have looked for a response before there was one: then nobody shut this one down.
+            if self._closed.is_set():
+                return
             for line in _lines(response):
                 if self._closed.is_set():
                     return
