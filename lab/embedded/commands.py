@@ -29,6 +29,7 @@ def _say(line: str) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
+    from lab.embedded.fabric import gateways
     from lab.embedded.lifecycle.up import Options, plan, up
 
     spec = LabSpec(name=arguments.name, workers=arguments.workers)
@@ -41,7 +42,8 @@ def _up(arguments: argparse.Namespace) -> int:
     else:
         print(f"lab {spec.name} is up, in {facts['seconds']:.1f} s")
     _table([("NODE", "MACHINE NETWORK", "NICS"), *((n.name, n.machine_ip, ",".join(n.nics)) for n in spec.nodes)])
-    _table([("OUTSIDE HOST", "VLAN", "ADDRESS"), *((v.host, str(v.vlan), str(v.gateway)) for v in spec.vlans)])
+    outside = gateways.hosts(spec).values()
+    _table([("OUTSIDE HOST", "VLAN", "ADDRESS"), *((h.name, str(h.vlan), str(h.address)) for h in outside)])
     print(f"\nexport KUBECONFIG={shlex.quote(facts['kubeconfig'])}")
     return 0
 

@@ -47,7 +47,7 @@ class Switch:
     async def plug_node(self, node: NodeSpec, node_ns: str) -> None:
         """Cable all NICs of a node; the pairs become LACP trunks that carry every VLAN."""
         tor = netns.path("tor")
-        await asyncio.gather(*(veth(port(node, nic), tor, nic, node_ns) for nic in node.nics))
+        await asyncio.gather(*(veth(port(node, nic), tor, nic, node_ns, mac=node.mac(nic)) for nic in node.nics))
         await self.ovs.vsctl(*self._node_ports(node))
 
     def _node_ports(self, node: NodeSpec) -> list[str]:

@@ -62,10 +62,11 @@ async def tx_checksum_off(ifname: str, netns: str | None = None) -> None:
         await call_in(netns, lambda: _offload_off(ifname))
 
 
-async def veth(left: str, left_ns: str, right: str, right_ns: str, *, mtu: int = 1500) -> None:
-    """A cable between two namespaces, up at both ends, with transmit offload off."""
-    await run(["ip", "link", "add", left, "mtu", str(mtu), "type", "veth", "peer", "name", right, "mtu", str(mtu),
-               "netns", right_ns], netns=left_ns)  # fmt: skip
+async def veth(left: str, left_ns: str, right: str, right_ns: str, *, mtu: int = 1500, mac: str = "") -> None:
+    """A cable between two namespaces, up at both ends, with transmit offload off; ``mac`` is the right end's."""
+    address = ["address", mac] if mac else []
+    await run(["ip", "link", "add", left, "mtu", str(mtu), "type", "veth", "peer", "name", right, *address,
+               "mtu", str(mtu), "netns", right_ns], netns=left_ns)  # fmt: skip
     await ip([f"link set {left} up"], netns=left_ns)
     await ip([f"link set {right} up"], netns=right_ns)
     await tx_checksum_off(left, left_ns)

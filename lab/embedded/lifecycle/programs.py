@@ -24,7 +24,10 @@ from lab.embedded.model.spec import AGENT_PORT, API_ADDRESS, API_PORT, LabSpec, 
 from lab.embedded.node.context import Component, NodeContext
 from lab.embedded.node.kubelet import Kubelet
 from lab.embedded.node.launcher import Launchers
+from lab.embedded.node.machine import take_address
+from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.handler import NmstateHandler
+from lab.embedded.node.nmstate.settings import folder as nmstate_folder
 from lab.embedded.node.ovnkube import OvnKube
 from lab.embedded.node.server import serve_agent
 from lab.embedded.node.virthandler import VirtHandler
@@ -77,15 +80,16 @@ async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired:
     """A node: its Open vSwitch and OVN zone, and every component that acts on it."""
     zone = Zone(node)
     await zone.start()
+    rundir = Path("/run/virtlab")
     await _cables(wired)
-    await zone.wire()
+    await asyncio.gather(zone.wire(), take_address(node, DhcpClients.beneath(nmstate_folder(rundir))))
     kube = Kube(f"https://{API_ADDRESS}:{API_PORT}", token=keys.token(layout, node.name), ca=layout.pki / "ca.crt",
                 user_agent=f"virtlab-agent/{node.name}", host=node.name)  # fmt: skip
     ctx = NodeContext(
         node=node,
         kube=kube,
         informers=Informers(kube),
-        rundir=Path("/run/virtlab"),
+        rundir=rundir,
         state=layout.root,
         kernel=Path(kernel),
         initrd=Path(initrd),

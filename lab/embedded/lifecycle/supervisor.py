@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from lab.embedded.host.command import run
 from lab.embedded.host.namespaces import enter_node, fork, private_run, reap_until
 from lab.embedded.lifecycle import programs
 from lab.embedded.lifecycle.layout import Layout
-from lab.embedded.model.spec import API_PORT, LabSpec, NodeSpec
+from lab.embedded.model.spec import API_PORT, MACHINE_HOST, LabSpec, NodeSpec
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,15 @@ async def _supervise(orders: Orders, layout: Layout, nodes: list[Child]) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     switch = Switch()
-    outside = gateways.hosts(orders.spec.vlans)
+    outside = gateways.hosts(orders.spec)
     layout.nodes.write_text(json.dumps({child.node.name: child.init for child in nodes}))
     try:
         await switch.start()
         tell("switch")
-        await asyncio.gather(gateways.start_all(switch, outside), *(_plug(switch, child) for child in nodes))
+        # A node that asks before its DHCP server is there waits a second for the next try.
+        serving = asyncio.create_task(gateways.start(switch, outside[MACHINE_HOST]))
+        cables = (_plug(switch, child, serving) for child in nodes)
+        await asyncio.gather(serving, gateways.start_all(switch, outside), *cables)
         tell("cables")
         await programs.nodes_ready(layout, orders.spec, lambda name: tell("node", node=name))
         tell("ready")
@@ -137,8 +140,8 @@ async def _supervise(orders: Orders, layout: Layout, nodes: list[Child]) -> None
     await stop.wait()
 
 
-async def _plug(switch: Switch, child: Child) -> None:
-    await switch.plug_node(child.node, child.netns)
+async def _plug(switch: Switch, child: Child, serving: Awaitable[None]) -> None:
+    await asyncio.gather(switch.plug_node(child.node, child.netns), serving)
     os.write(child.wired, b"!")
 
 

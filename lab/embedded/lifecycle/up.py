@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.embedded.errors import HostForbids, LabError, StateError
+from lab.embedded.fabric import gateways
 from lab.embedded.host import detached, probe
 from lab.embedded.host.detached import Detached
 from lab.embedded.host.tools import Tools, find_tools
@@ -124,7 +125,7 @@ def _start(
         "user_namespace": user_namespace,
         "port": port,
         "kubeconfig": str(layout.kubeconfig),
-        "outside_hosts": ["outside", *(v.host for v in spec.vlans)],
+        "outside_hosts": list(gateways.hosts(spec)),
         "env": dict(tools.env),
         "versions": dict(tools.versions),
         "image": image.digest,

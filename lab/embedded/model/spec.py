@@ -17,6 +17,8 @@ EXTERNAL_NET = IPv4Network("192.168.53.0/24")
 MACHINE_VLAN, EXTERNAL_VLAN = 52, 53
 API_ADDRESS = "192.168.52.1"
 API_PORT = 6443
+MACHINE_GATEWAY = IPv4Interface(f"{MACHINE_NET[254]}/{MACHINE_NET.prefixlen}")
+MACHINE_HOST, MACHINE_NIC = "machine", "ens3"
 AGENT_PORT = 10250
 LAGS = (("enp6s0f0", "enp6s0f1"), ("enp7s0f0", "enp7s0f1"))
 MOST_WORKERS = 9
@@ -44,7 +46,14 @@ class NodeSpec:
 
     @property
     def nics(self) -> tuple[str, ...]:
-        return ("ens3", "enp1s0", *(nic for lag in LAGS for nic in lag))
+        return (MACHINE_NIC, "enp1s0", *(nic for lag in LAGS for nic in lag))
+
+    def mac(self, nic: str) -> str:
+        """The NIC's address: the same in every lab, and below what the kernel gives to a pod's veth.
+
+        A Linux bridge takes the lowest address of its ports, so one over this NIC keeps it whatever joins.
+        """
+        return f"02:00:00:a8:{0x34 + self.nics.index(nic):02x}:{10 + self.index:02x}"
 
     @property
     def chassis(self) -> str:

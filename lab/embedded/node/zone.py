@@ -87,7 +87,6 @@ class Zone:
             await tx_checksum_off(nic)
         await self.ovs.vsctl("--may-exist", "add-port", EXTERNAL_BRIDGE, "enp1s0")
         await ip([
-            f"addr replace {self.node.machine} dev ens3",
             f"addr replace {self.node.external} dev {EXTERNAL_BRIDGE}",
             *(f"link set {nic} up" for nic in self.node.nics),
             f"link set {EXTERNAL_BRIDGE} up",

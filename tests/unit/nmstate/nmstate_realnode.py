@@ -6,6 +6,8 @@ Started by test_nmstate_lab.py; every assertion that fails ends it with a traceb
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -16,9 +18,10 @@ import yaml
 from nmstate_states import NICS
 
 from lab.embedded.host.command import run, spawn
-from lab.embedded.host.link import ip, veth
+from lab.embedded.host.link import ip, ip_json, veth
 from lab.embedded.host.netns import create
 from lab.embedded.host.ovs import Ovs
+from lab.embedded.model.spec import NodeSpec
 from lab.embedded.node.nmstate.apply import Node
 from lab.embedded.node.nmstate.desired import with_default_vlans
 from lab.embedded.node.nmstate.errors import ApplyError
@@ -48,6 +51,16 @@ async def refused(node: Node, document: dict[str, Any], probes: BrokenOnce | Non
 
 def policy(text: str) -> dict[str, Any]:
     return with_default_vlans(yaml.safe_load(text))
+
+
+async def settled(nics: Sequence[str]) -> None:
+    """Wait for the link-local addresses, which the kernel adds a second after a link is up."""
+    async with asyncio.timeout(10):
+        while True:
+            links = await ip_json(["-6", "addr", "show", "-tentative"])
+            if {link.get("ifname") for link in links if link.get("addr_info")} >= set(nics):
+                return
+            await asyncio.sleep(0.1)
 
 
 async def trunk(node: Node, ovs: Ovs) -> None:
@@ -81,46 +94,64 @@ async def trunk(node: Node, ovs: Ovs) -> None:
     assert {i["name"] for i in after["interfaces"]} == {i["name"] for i in fresh["interfaces"]}
 
 
-async def main_nic(node: Node) -> None:
-    """The main NIC under a Linux bridge with DHCP, rolled back, applied, and the inverse."""
+def interface(state: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(i for i in state["interfaces"] if i["name"] == name)
+    return found
+
+
+async def main_nic(node: Node, server: int) -> None:
+    """The main NIC under a Linux bridge with DHCP: rolled back with and without a server, applied, the inverse."""
+    assert await node.dhcp.start("ens3", 5.0) == "192.168.52.11/24"
     before = await node.show()
+    assert interface(before, "ens3")["ipv4"]["dhcp"] is True
     await refused(node, policy(seed.BR1_ENS3), BrokenOnce())
     assert await node.show() == before
+    os.kill(server, signal.SIGSTOP)
+    try:
+        await refused(node, policy(seed.BR1_ENS3), BrokenOnce())
+        assert await node.show() == before, "the lease goes on, though no server answers"
+    finally:
+        os.kill(server, signal.SIGCONT)
     outcome = await node.apply(policy(seed.BR1_ENS3))
     assert any("VLAN filtering of ens3" in text for text in outcome.not_set)
     await run(["ping", "-c", "1", "-W", "2", "192.168.52.1"])
-    bridge = next(i for i in (await node.show())["interfaces"] if i["name"] == "br1")
-    assert bridge["ipv4"]["dhcp"]
-    assert bridge["ipv4"]["address"][0]["ip"].startswith("192.168.52.")
-    address = {"ip": "192.168.52.11", "prefix-length": 24}
+    under = await node.show()
+    bridge, port = interface(under, "br1"), interface(under, "ens3")
+    assert (bridge["mac-address"], bridge["ipv4"]) == (port["mac-address"], interface(before, "ens3")["ipv4"])
+    assert (port["controller"], port["ipv4"]) == ("br1", {"enabled": False})
+    assert bridge["bridge"]["options"]["stp"]["enabled"] is False
+    assert node.dhcp.running() == {"br1"}
     inverse = {"interfaces": [
         {"name": "br1", "type": "linux-bridge", "state": "absent"},
-        {"name": "ens3", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "address": [address]}},
+        {"name": "ens3", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "dhcp": True}},
     ]}  # fmt: skip
     await node.apply(inverse)
     assert await node.show() == before
-    assert node.dhcp.running() == frozenset()
+    assert node.dhcp.running() == {"ens3"}
 
 
 async def main(folder: Path) -> None:
     await run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
     Path("/run/netns").mkdir()
     tor = await create("tor")
+    spec = NodeSpec("worker-1", 1)
     for nic in NICS:
-        await veth(nic, "/proc/self/ns/net", f"p-{nic}", tor)
-    await ip(["link set lo up", "addr add 192.168.52.11/24 dev ens3"])
+        await veth(f"p-{nic}", tor, nic, f"/proc/{os.getpid()}/ns/net", mac=spec.mac(nic))
+    await ip(["link set lo up"])
+    await settled(NICS)
     await ip(["addr add 192.168.52.1/24 dev p-ens3"], netns=tor)
     dhcp = ["dnsmasq", "--no-daemon", "--no-ping", "--port=0", "--interface=p-ens3", "--conf-file=/dev/null",
             "--user=root", "--pid-file=", "--dhcp-range=192.168.52.100,192.168.52.120,600",
-            "--dhcp-option=3", f"--dhcp-leasefile={folder / 'leases'}"]  # fmt: skip
-    await spawn(dhcp, netns=tor)
+            "--dhcp-option=3", f"--dhcp-leasefile={folder / 'leases'}", "--dhcp-authoritative",
+            f"--dhcp-host={spec.mac('ens3')},192.168.52.11"]  # fmt: skip
+    server = await spawn(dhcp, netns=tor)
     ovs = Ovs(folder / "openvswitch")
     await ovs.start()
     await ovs.vsctl("add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev", "--", "set",
                     "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings=physnet:br-ex")  # fmt: skip
     node = Node(ovs, NICS, folder / "nmstate")
     await trunk(node, ovs)
-    await main_nic(node)
+    await main_nic(node, server.pid)
 
 
 if __name__ == "__main__":

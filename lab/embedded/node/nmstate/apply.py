@@ -34,7 +34,7 @@ from lab.embedded.node.nmstate.verify import verify
 
 log = logging.getLogger(__name__)
 VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.25
-DHCP_WAIT = 5.0
+DHCP_WAIT = 3.0
 
 
 class Probes(Protocol):
@@ -60,7 +60,7 @@ class Node:
 
     def __init__(self, ovs: Ovs, nics: Sequence[str], folder: Path, *, dhcp_wait: float = DHCP_WAIT) -> None:
         self.ovs, self.folder, self.dhcp_wait = ovs, folder, dhcp_wait
-        self.dhcp = DhcpClients(folder / "dhcp")
+        self.dhcp = DhcpClients.beneath(folder)
         self.reader = Reader(ovs, nics, self.dhcp, folder / "dns.json")
         self.lock = asyncio.Lock()
 
@@ -135,8 +135,11 @@ class Node:
             else:
                 return
 
-    async def execute(self, steps: Steps) -> None:
-        """Run the steps. Raises CommandFailed at the first that fails."""
+    async def execute(self, steps: Steps, *, resume: bool = False) -> None:
+        """Run the steps. Raises CommandFailed at the first that fails.
+
+        With ``resume`` a DHCP client that is started takes up the lease which its interface had.
+        """
         for name in steps.dhcp_stop:
             await self.dhcp.stop(name)
         await ip(steps.before)
@@ -150,7 +153,7 @@ class Node:
             self.folder.mkdir(parents=True, exist_ok=True)
             servers, search = steps.dns
             (self.folder / "dns.json").write_text(json.dumps({"server": servers, "search": search}))
-        await asyncio.gather(*(self.dhcp.start(name, self.dhcp_wait) for name in steps.dhcp_start))
+        await asyncio.gather(*(self.dhcp.start(name, self.dhcp_wait, resume=resume) for name in steps.dhcp_start))
 
     async def _change_ovs(self, steps: Steps) -> None:
         if not steps.ovs:
@@ -189,7 +192,7 @@ class Node:
         await self._tolerant(["ip", "-force", "-batch", "-"], steps.after)
         try:
             rest = Steps(ipv6=steps.ipv6, dns=steps.dns, dhcp_start=steps.dhcp_start)
-            await self.execute(rest)
+            await self.execute(rest, resume=True)
         except (LabError, OSError) as failure:
             log.error("rollback: %s", failure)
 

@@ -1,7 +1,8 @@
 """DHCPv4 clients of a node: one ``udhcpc`` per interface, run and stopped here.
 
 A client outlives a restart of the agent; its pid file says which interface it serves, and whether it still runs is
-asked of the kernel. The address is set by the hook script with its lease time, so that it reads back as dynamic.
+asked of the kernel. The address is set by the hook script with its lease time, so that it reads back as dynamic. It
+must not decide which interface has one.
 """
 
 from __future__ import annotations
@@ -16,19 +17,29 @@ from pathlib import Path
 from lab.embedded.errors import LabError
 from lab.embedded.host.command import spawn
 
+# A lease is kept as `ADDRESS/PREFIX EXPIRY GATEWAY`, the expiry in seconds since 1970.
 HOOK = """\
+take() {
+  left=$(($2 - $(date +%s)))
+  [ "$left" -gt 0 ] || return 0
+  ip -4 addr replace "$1" brd + dev "$interface" valid_lft "$left" preferred_lft "$left"
+  [ -z "$3" ] || ip -4 route replace default via "$3" dev "$interface" proto dhcp
+  echo "$1 $2 $3" > "$VIRTLAB_LEASE.new" && mv "$VIRTLAB_LEASE.new" "$VIRTLAB_LEASE"
+}
 case "$1" in
   deconfig)
     ip -4 addr flush dev "$interface" dynamic
     ip link set dev "$interface" up
     ;;
   bound|renew)
-    ip -4 addr replace "$ip/${mask:-24}" dev "$interface" valid_lft "${lease:-3600}" preferred_lft "${lease:-3600}"
-    for gateway in $router; do
-      ip -4 route replace default via "$gateway" dev "$interface" proto dhcp
-      break
-    done
-    echo "$ip" > "$VIRTLAB_LEASE"
+    take "$ip/${mask:-24}" "$(($(date +%s) + ${lease:-3600}))" "${router%% *}"
+    ;;
+  leasefail)
+    # RFC 2131, 3.2: without an answer a client may use a lease that it had for the remainder of its time.
+    if [ -f "$VIRTLAB_LEASE.kept" ]; then
+      read -r address expiry gateway < "$VIRTLAB_LEASE.kept"
+      take "$address" "$expiry" "$gateway"
+    fi
     ;;
 esac
 """
@@ -39,6 +50,11 @@ class DhcpClients:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def beneath(cls, folder: Path) -> DhcpClients:
+        """Those of the node whose nmstate handler keeps its files in ``folder``."""
+        return cls(folder / "dhcp")
 
     def _pid(self, name: str) -> int | None:
         """The pid of the client of ``name`` when it runs; a pid that now is something else does not count."""
@@ -53,35 +69,41 @@ class DhcpClients:
         """Interfaces with a live client."""
         return frozenset(p.stem for p in self.folder.glob("*.pid") if self._pid(p.stem) is not None)
 
-    async def start(self, name: str, wait: float) -> bool:
+    async def start(self, name: str, wait: float, *, resume: bool = False) -> str:
         """Start a client and give it ``wait`` seconds for a lease; it goes on trying afterwards.
 
-        Returns whether it has one. Raises LabError without busybox.
+        With ``resume`` it takes up the lease that the interface had, also when no server answers.
+        Returns the address with its prefix, empty without one. Raises LabError without busybox.
         """
         busybox = shutil.which("busybox")
         if busybox is None:
             raise LabError("wanted a DHCP client for " + name, "no busybox on PATH", advice="install busybox-static")
         self.folder.mkdir(parents=True, exist_ok=True)
         lease, hook = self.folder / f"{name}.lease", self.folder / "hook"
-        lease.unlink(missing_ok=True)
+        kept = lease.with_name(f"{lease.name}.kept")
+        if not resume:
+            kept.unlink(missing_ok=True)
+            lease.unlink(missing_ok=True)
+        elif lease.exists():
+            lease.replace(kept)
         hook.write_text(f"#!{busybox} sh\n{HOOK}")
         hook.chmod(0o755)
-        argv = [busybox, "udhcpc", "-f", "-i", name, "-s", str(hook), "-t", "3", "-T", "1", "-A", "3", "-R"]
+        tries = "1" if kept.exists() else "3"
+        argv = [busybox, "udhcpc", "-f", "-i", name, "-s", str(hook), "-t", tries, "-T", "1", "-A", "3", "-R"]
         process = await spawn(argv, env={"VIRTLAB_LEASE": str(lease)})
         (self.folder / f"{name}.pid").write_text(str(process.pid))
         deadline = asyncio.get_running_loop().time() + wait
         while not lease.exists():
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return False
+            if left <= 0 or process.returncode is not None:
+                return ""
             # The hook script has no other way to tell than its file; the client ending is told at once.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(process.wait()), min(0.05, left))
-                return lease.exists()
-        return True
+                await asyncio.wait_for(asyncio.shield(process.wait()), min(0.02, left))
+        return lease.read_text().split()[0]
 
     async def stop(self, name: str) -> None:
-        """End the client of ``name``; none is no error."""
+        """End the client of ``name``; none is no error. Its lease is kept, for a ``start`` that resumes."""
         pid = self._pid(name)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -21,7 +21,7 @@ from lab.embedded.node.nmstate.errors import ApplyError
 from lab.embedded.node.nmstate.nodestate import NodeState
 from lab.embedded.node.nmstate.policies import PolicyReconciler, Requeue
 from lab.embedded.node.nmstate.probes import NodeProbes
-from lab.embedded.node.nmstate.settings import REFRESH_LABEL, Settings
+from lab.embedded.node.nmstate.settings import REFRESH_LABEL, Settings, folder
 
 log = logging.getLogger(__name__)
 JITTER = 0.1
@@ -92,7 +92,7 @@ class NmstateHandler:
         self.ctx = ctx
         self.settings = Settings.from_environment()
         name = ctx.node.name
-        self.node = Node(ctx.ovs, ctx.node.nics, ctx.rundir / "nmstate", dhcp_wait=self.settings.dhcp_seconds)
+        self.node = Node(ctx.ovs, ctx.node.nics, folder(ctx.rundir), dhcp_wait=self.settings.dhcp_seconds)
         self._refresh = asyncio.Event()
         probes = NodeProbes(ctx.kube, name, self.settings)
         self.policies = PolicyReconciler(ctx.kube, name, _Applied(self.node, probes, self._refresh.set), self.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 HANDLER_NAMESPACE = "nmstate"
 HANDLER_LABEL = "component=kubernetes-nmstate-handler"
@@ -18,6 +19,11 @@ RELATIONSHIP_LABELS = {
 NMSTATE_VERSION = "2.2.38"
 
 
+def folder(rundir: Path) -> Path:
+    """Where the handler keeps its files, in a node's ``rundir``."""
+    return rundir / "nmstate"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Seconds, except ``max_retries``."""
@@ -27,7 +33,7 @@ class Settings:
     max_backoff: float = 30.0
     probe_seconds: float = 120.0
     refresh_seconds: float = 60.0
-    dhcp_seconds: float = 5.0
+    dhcp_seconds: float = 3.0
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -38,7 +44,7 @@ class Settings:
             max_backoff=_number(env, 30.0, "NNCP_MAX_BACKOFF", "NNCP_MAX_BACKOFF_SECONDS"),
             probe_seconds=_number(env, 120.0, "VIRTLAB_NMSTATE_PROBE_SECONDS"),
             refresh_seconds=_number(env, 60.0, "VIRTLAB_NMSTATE_REFRESH_SECONDS"),
-            dhcp_seconds=_number(env, 5.0, "VIRTLAB_NMSTATE_DHCP_SECONDS"),
+            dhcp_seconds=_number(env, 3.0, "VIRTLAB_NMSTATE_DHCP_SECONDS"),
         )
 
     def backoff(self, failures: int) -> float:
