@@ -43,8 +43,9 @@ class Lab:
         self.undo = UndoStack()
         self.phases: dict[str, float] = {}
         self.capabilities: Capabilities
-        self.site: Site
         self.client: Client
+        self._sites: list[Site] = []
+        self._faults: list[Callable[[UndoStack], object]] = []
 
     def open(self) -> Lab:
         """Reach the cluster, be its only run, and know what it can do.
@@ -59,14 +60,12 @@ class Lab:
         self._lease.acquire()
         self.undo.push("lease", lambda _: self._lease.release())
         with _timed(self.phases, "leftovers"):
-            clean(self.client, policies=False)
+            clean(self.client)
         self.capabilities = detect(self.client, self.target)
         if not self.capabilities.workers:
             raise EnvironmentBroken(
                 f"a schedulable worker ({self.target.node_selector})", "there is none", self.client.server
             )
-        workers = self.capabilities.workers
-        self.site = Site(self.client, self.target, self.run_id, workers, self.undo, self.folder)
         return self
 
     def _reach(self) -> Client:
@@ -120,13 +119,14 @@ class Lab:
                     f"--fault: a fault that `{command} list` knows", repr(words[0]), advice=f"{command} list"
                 )
 
-        def inject() -> None:
-            self.undo.push("faults", lambda _: port.heal())
+        def inject(undo: UndoStack) -> None:
+            # Healed before the policies are taken back: a fault remembers what it has to put back.
+            undo.push("faults", lambda _: port.heal())
             port.heal()
             for words in chosen:
                 port.set(words)
 
-        self.site.after_forwarding.append(inject)
+        self._faults.append(inject)
 
     @property
     def faults(self) -> FaultPort:
@@ -135,14 +135,24 @@ class Lab:
             raise UsageError("a command that makes faults", "the target names none", str(self.target.source))
         return FaultPort(self.target.faults)
 
-    def scene(self, title: str, manifests: Path) -> Scene:
+    def feature(self, name: str) -> Site:
+        """What a feature's scenarios share. Its end (:meth:`Site.close`) is also this run's, if nobody comes before."""
+        site = Site(self.client, self.target, self.run_id, self.capabilities.workers, self.folder, name)
+        site.settled += self._faults
+        self._sites.append(site)
+        self.undo.push(f"feature {name}", site.close)
+        return site
+
+    @staticmethod
+    def scene(site: Site, title: str, manifests: Path, *, disruptive: bool = False) -> Scene:
         """A scenario's own place on the cluster; nothing is made before it is asked for."""
-        return Scene(self.site, Manifests(manifests), title)
+        return Scene(site, Manifests(manifests), title, disruptive=disruptive)
 
     def close(self, *, keep: bool = False) -> list[str]:
         """Undo everything, newest first, or leave it all when it is to be kept; returns what stays behind, in words."""
         if keep:
-            left = [what for what in self.undo.abandon() if what != "lease"]
+            left = [what for what in self.undo.abandon() if what != "lease" and not what.startswith("feature ")]
+            left += [what for site in self._sites for what in site.abandon()]
             self._lease.release()
             return [*left, f"remove it with: virtlab clean --target {self.target.source}"] if left else []
         began = time.monotonic()

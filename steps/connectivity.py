@@ -12,14 +12,26 @@ from steps.types import sentence
 @then(sentence("{name:VM} reaches the gateway of VLAN {vlan:VLAN}"))
 def reaches_gateway(scene: Scene, name: str, vlan: int) -> None:
     """Answers come back."""
-    expect.reached(scene.site, scene.ping_gateway(name, vlan))
+    expect.reached(scene.site, scene.ping_gateway(name, scene.site.target.vlan(vlan)))
+
+
+@then(sentence("{name:VM} reaches the gateway of the network {network:NET}"))
+def reaches_network(scene: Scene, name: str, network: str) -> None:
+    """Answers come back."""
+    expect.reached(scene.site, scene.ping_gateway(name, scene.site.target.network(network)))
+
+
+@then(sentence("{name:VM} gets no answer from the gateway of the network {network:NET}"))
+def does_not_reach_network(scene: Scene, name: str, network: str) -> None:
+    """Nothing comes back."""
+    expect.silent(scene.ping_gateway(name, scene.site.target.network(network)))
 
 
 @then(sentence("{name:VM} gets no answer from the gateway of VLAN {vlan:VLAN}"))
 @then(sentence("{name:VM} does not reach the gateway of VLAN {vlan:VLAN}"))
 def does_not_reach_gateway(scene: Scene, name: str, vlan: int) -> None:
     """Nothing comes back."""
-    expect.silent(scene.ping_gateway(name, vlan))
+    expect.silent(scene.ping_gateway(name, scene.site.target.vlan(vlan)))
 
 
 @then(sentence("{name:VM} does not reach {other:VM}"))

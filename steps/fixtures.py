@@ -1,4 +1,6 @@
-"""What steps are handed: the lab of the run, and a scene of the scenario. Scope and order of the end, nothing else."""
+"""What steps are handed: the lab of the run, the site of the feature, the scene of the scenario.
+
+Scope and order of the end, nothing else."""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import pytest
 
 from lab.run import Lab
 from lab.topology.scene import Scene
+from lab.topology.site import Site
 from steps import plugin
 
 
@@ -17,10 +20,21 @@ def lab(pytestconfig: pytest.Config) -> Lab:
     return plugin.run_of(pytestconfig).lab()
 
 
+@pytest.fixture(scope="module")
+def site(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """What the scenarios of one feature share; undone, and compared with what was before, when the last has ended."""
+    run = plugin.run_of(request.config)
+    made = lab.feature(request.path.parent.name.replace("_", "-"))
+    yield made
+    if not run.keeps():
+        made.close()
+
+
 @pytest.fixture
-def scene(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """The scenario's own namespace, VMs and checks; evidence is taken before they go."""
     title = request.node.name.removeprefix("test_").replace("_", "-")
-    made = lab.scene(f"virtlab-{title}", request.node.path.parent / "manifests")
+    disruptive = request.node.get_closest_marker("disruptive") is not None
+    made = lab.scene(site, f"virtlab-{title}", request.node.path.parent / "manifests", disruptive=disruptive)
     yield made
     plugin.run_of(request.config).end(request.node, made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_bdd import given, then
+from pytest_bdd import given, then, when
 
 from lab.diagnosis import expect
 from lab.topology.scene import Scene
@@ -25,7 +25,19 @@ def policy_without_bond(scene: Scene, name: str) -> None:
 def vlan_forwards(scene: Scene, vlan: int) -> None:
     """The patch ports forward: what is silent from here on is not silent because of spanning tree."""
     scene.site.target.vlan(vlan)
-    scene.forwarding()
+    scene.site.settle()
+
+
+@when(sentence("the policy {name} is applied, which need not succeed"))
+def policy_is_tried(scene: Scene, name: str) -> None:
+    """Whatever comes of it is judged by what follows."""
+    scene.attempt(name)
+
+
+@then(sentence('the policy {name} is Degraded, since "{reason}", and the worker is named'))
+def policy_is_degraded(scene: Scene, name: str, reason: str) -> None:
+    """By the policy's own conditions and the enactment that failed."""
+    expect.degraded(scene.site, name, reason, scene.outcomes[name])
 
 
 @then(sentence("the policy {name} is Available on every worker"))

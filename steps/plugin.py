@@ -27,6 +27,16 @@ from lab.topology.scene import Scene
 
 EXIT_BROKEN = 10
 NEEDS = "needs:"
+SUBJECTS = {
+    "localnet": "virtual machines on VLANs through localnet networks",
+    "bonding": "bonds of a node's NICs",
+    "linux_bridge": "Linux bridges made by a node policy",
+    "cnv_bridge": "virtual machines on a Linux bridge",
+    "nmcli": "NetworkManager on a node, by hand",
+    "pod_network": "virtual machines on the cluster's default network",
+    "traffic": "what a disturbance does to traffic",
+}
+"""Tags that say what a feature is about, to choose by (`-m bonding`)."""
 NO_TARGET = """no target was given, so there is nothing to run the scenarios on. Type one of
     virtlab run --target targets/embedded.yaml        the embedded lab: needs nothing, is started and ended by the run
     virtlab run --target FILE                         your cluster, described in FILE (see targets/)"""
@@ -47,7 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Marks that tags become."""
     config.addinivalue_line("markers", "needs(what): a capability without which the scenario is skipped")
-    config.addinivalue_line("markers", "localnet: virtual machines on VLANs through localnet networks")
+    for name, what in SUBJECTS.items():
+        config.addinivalue_line("markers", f"{name}: {what}")
 
 
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
@@ -139,6 +150,8 @@ class Run:
             pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
         capabilities = self.lab().capabilities
         wanted = list(dict.fromkeys(mark.args[0] for mark in item.iter_markers("needs")))
+        if item.get_closest_marker("disruptive"):
+            wanted.append("disruptive")
         if unmet := capabilities.unmet(wanted):
             pytest.skip("; ".join(unmet))
 
@@ -181,7 +194,8 @@ class Run:
         else:
             scene.close()
 
-    def _keeps(self) -> bool:
+    def keeps(self) -> bool:
+        """Whether what was made stays on the cluster, by what is known now."""
         verdicts = {s.verdict for s in self.record.scenarios}
         bad = bool(verdicts & {Verdict.FAILED, Verdict.BROKEN, Verdict.INCONCLUSIVE})
         return self._config.option.keep == "always" or (bad and self._config.option.keep == "failed")
@@ -193,7 +207,7 @@ class Run:
             yield
         finally:
             if self._lab is not None:
-                self.record.leftovers = self._lab.close(keep=self._keeps())
+                self.record.leftovers = self._lab.close(keep=self.keeps())
                 self.record.phases = self._lab.phases
             code = exit_code(int(session.exitstatus), self.record)
             session.exitstatus = code

@@ -15,6 +15,14 @@ def vm_name(text: str) -> str:
 vm_name.pattern = VM  # type: ignore[attr-defined]
 
 
+def net_name(text: str) -> str:
+    """The name of a network of the target, or of an attachment."""
+    return text
+
+
+net_name.pattern = VM  # type: ignore[attr-defined]
+
+
 def vlan_id(text: str) -> int:
     """A VLAN from 1 to 4094."""
     number = int(text)
@@ -25,7 +33,7 @@ def vlan_id(text: str) -> int:
 
 vlan_id.pattern = r"\d+"  # type: ignore[attr-defined]
 
-TYPES = {"VM": vm_name, "VLAN": vlan_id}
+TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id}
 
 
 def sentence(text: str) -> parsers.StepParser:

@@ -36,7 +36,7 @@ class WorkerView:
 class Scope:
     """What the check was about. ``nodes`` are the workers on its path, the VM's own first."""
 
-    vlan: int
+    segment: str
     localnet: str
     gateway: str
     nodes: tuple[str, ...]
@@ -56,7 +56,7 @@ def _own(scope: Scope, view: WorkerView) -> str:
     if view.bridge == "":
         reported = f", though nmstate still reports {view.reported}" if view.reported else ""
         return (
-            f"{view.node} has no OVN bridge mapping for {scope.localnet} (VLAN {scope.vlan}) in its Open vSwitch"
+            f"{view.node} has no OVN bridge mapping for {scope.localnet} ({scope.segment}) in its Open vSwitch"
             f"{reported}: nothing of that network leaves the node"
         )
     if view.uplink:
@@ -78,7 +78,7 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
     for cut in (n for n in scope.nodes if n in silent):
         if answered:
             own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
-            return f"{own}, {_residents(answered)}: VLAN {scope.vlan} does not pass between {cut} and the switch"
+            return f"{own}, {_residents(answered)}: {scope.segment} does not pass between {cut} and the switch"
     if not answered:
         return _nobody(scope, views)
     if silent:
@@ -86,7 +86,7 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
         return f"the resident pod on {node} has an answer: the fault is in the VM or its port{others}"
     return (
         f"the resident pod on {node} has an answer from {scope.gateway}, as all others have: "
-        f"VLAN {scope.vlan} passes {node}, the fault is in the VM or its port"
+        f"{scope.segment} passes {node}, the fault is in the VM or its port"
     )
 
 
@@ -101,15 +101,15 @@ def _nobody(scope: Scope, views: Mapping[str, WorkerView]) -> str:
     if meet and len(meet) == len(pairs):
         return (
             f"no resident on {', '.join(sorted(views))} has an answer from {scope.gateway} either, yet they reach each "
-            f"other on VLAN {scope.vlan}: the gateway {scope.gateway} is down or cut off"
+            f"other on {scope.segment}: the gateway {scope.gateway} is down or cut off"
         )
     if meet:
         apart = sorted({f"{a} and {b}" for a, b, ok in pairs if not ok and a < b})
         return (
             f"no resident has an answer from {scope.gateway}, and those on {', '.join(apart)} do not reach each other "
-            f"on VLAN {scope.vlan}"
+            f"on {scope.segment}"
         )
     return (
-        f"no resident has an answer from {scope.gateway}, and none reaches another: VLAN {scope.vlan} does not pass "
+        f"no resident has an answer from {scope.gateway}, and none reaches another: {scope.segment} does not pass "
         f"between {', '.join(sorted(views))} and the switch"
     )

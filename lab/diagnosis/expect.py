@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lab.access.kinds import NNCP, condition
 from lab.core.errors import Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
 from lab.diagnosis.gather import explain
@@ -23,7 +24,7 @@ def reached(site: Site, check: Check) -> None:
     if check.seen.reached and loss <= site.target.thresholds.ping_loss_percent:
         return
     raise ProductFailure(
-        f"{check.guest} to reach {check.what} on VLAN {check.vlan}",
+        f"{check.guest} to reach {check.what} on {check.segment}",
         f"{sentence(check)}; {_cause(site, check)}",
         str(check.seen.evidence or ""),
     )
@@ -31,7 +32,7 @@ def reached(site: Site, check: Check) -> None:
 
 def _cause(site: Site, check: Check) -> str:
     try:
-        return explain(site, check.vlan, check.nodes)
+        return explain(site, check.segment, check.nodes)
     except LabError as error:
         return f"the cause could not be looked for ({error.headline})"
 
@@ -41,7 +42,7 @@ def sentence(check: Check) -> str:
     found = check.seen.statistics
     counts = f"{found.sent} sent, {found.received} received" if found else check.seen.detail
     answer = "answers are lost" if check.seen.reached else "no answer"
-    return f"{check.guest}: {answer} from {check.what} on VLAN {check.vlan} ({counts})"
+    return f"{check.guest}: {answer} from {check.what} on {check.segment} ({counts})"
 
 
 def silent(check: Check) -> None:
@@ -56,7 +57,7 @@ def silent(check: Check) -> None:
         )
     if check.seen.reached:
         raise ProductFailure(
-            f"silence between {check.guest} (VLAN {check.guest.vlan}) and {check.what}",
+            f"silence between {check.guest} ({check.guest.segment}) and {check.what}",
             check.seen.detail,
             str(check.seen.evidence or ""),
         )
@@ -76,9 +77,23 @@ def available(site: Site, name: str) -> None:
         raise ProductFailure(f"policy {name} Available on {', '.join(site.workers)}", ", ".join(wrong))
 
 
+def degraded(site: Site, name: str, reason: str, outcome: LabError | None) -> None:
+    """Raises ProductFailure unless the policy ended Degraded by its own condition, for *reason*, the worker named."""
+    found = condition(site.client.find(NNCP, name), "Degraded")
+    said = str(outcome or "it was applied")
+    named = [node for node in site.workers if f"on {node}:" in said]
+    if found.get("status") != "True" or reason not in said or not named:
+        raise ProductFailure(
+            f"the policy {name} Degraded since {reason!r}, and the worker named",
+            f"Degraded is {found.get('status', 'absent')}: {found.get('message', '')}; {said}",
+            f"NodeNetworkConfigurationPolicy {name}",
+        )
+    site.say([f"{name}: {found.get('message')}, on {', '.join(named)}"])
+
+
 def no_uplink(site: Site, port: str) -> None:
     """Raises ProductFailure naming the workers on which *port* is not reported as leading nowhere."""
-    found = {f.node: f for f in site.uplink_findings() if f.port == port}
+    found = {f.node: f for f in site.policies.uplink_findings() if f.port == port}
     missing = [node for node in site.workers if node not in found]
     if missing:
         raise ProductFailure(f"{port} to be no uplink on every worker", f"nothing says so of {', '.join(missing)}")

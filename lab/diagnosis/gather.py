@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
 from lab.diagnosis.cause import Scope, WorkerView, cause
+from lab.multus.attachment import Attachment
 from lab.nmstate.state import NodeState, uplink_findings
 from lab.ovn.switch import NodeSwitch, dark, localnet_port
 from lab.probes.observation import Outcome
 from lab.probes.ping import ping
+from lab.target.inventory import Segment
 from lab.topology.pods import PodShell, Resident
 from lab.topology.site import Site
 
@@ -23,32 +25,33 @@ BUDGET_S = 20.0
 COUNT = 3
 
 
-def explain(site: Site, vlan: int, nodes: tuple[str, ...]) -> str:
-    """The cause of a silence on *vlan* for a VM on ``nodes[0]`` (and a peer on ``nodes[1]``), by fresh readings."""
-    network = site.networks[vlan]
-    gateway = site.target.vlan(vlan).gateway
-    scope = Scope(vlan, network.localnet, gateway, nodes)
-    return cause(scope, look(site, vlan, gateway))
+def explain(site: Site, segment: Segment, nodes: tuple[str, ...]) -> str:
+    """The cause of a silence on *segment* for a VM on ``nodes[0]`` (and a peer on ``nodes[1]``), by fresh readings."""
+    network = site.residents.networks.get(segment.name)
+    if network is None:
+        return f"there is no resident on {segment}, so that the cause was not looked for"
+    scope = Scope(segment.name, network.localnet, segment.gateway, nodes)
+    return cause(scope, look(site, segment, network))
 
 
-def look(site: Site, vlan: int, gateway: str) -> list[WorkerView]:
-    """A view of every worker that has a resident in *vlan*."""
-    deadline = Deadline.after(BUDGET_S)
-    residents = site.residents.get(vlan, [])
+def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:
+    """A view of every worker that has a resident in *segment*."""
+    deadline, gateway = Deadline.after(BUDGET_S), segment.gateway
+    residents = site.residents.of.get(segment.name, [])
     with ThreadPoolExecutor(2 + len(residents)) as pool:
         switches = pool.submit(site.reader.read_all, [r.node for r in residents], deadline=deadline)
         states = pool.submit(_states, site)
         seen = pool.map(lambda r: _packets(site, r, residents, gateway, deadline), residents)
         packets = dict(zip((r.node for r in residents), seen, strict=True))
         return [
-            view(site, vlan, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node))
+            view(site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node))
             for r in residents
         ]
 
 
 def _states(site: Site) -> dict[str, NodeState]:
     try:
-        return {state.node: state for state in site.node_states()}
+        return {state.node: state for state in site.policies.node_states()}
     except LabError:
         return {}
 
@@ -73,14 +76,15 @@ def _asked(shell: PodShell, address: str, deadline: Deadline) -> bool | None:
 
 
 def view(
-    site: Site, vlan: int, node: str, packets: Packets, switch: NodeSwitch | LabError, state: NodeState | None
+    site: Site, network: Attachment, node: str, packets: Packets, switch: NodeSwitch | LabError, state: NodeState | None
 ) -> WorkerView:
     """One worker's readings put together."""
-    network = site.networks[vlan]
     gateway, peers, trouble = packets
     if isinstance(switch, LabError):
         trouble = "; ".join(t for t in (trouble, switch.headline) if t)
-        return WorkerView(node, gateway, peers, trouble=trouble, uplink=_uplink(state, site.mapped(), network.localnet))
+        return WorkerView(
+            node, gateway, peers, trouble=trouble, uplink=_uplink(state, site.policies.mapped(), network.localnet)
+        )
     bridge = switch.mappings.get(network.localnet, "")
     held = dark(switch, {network.localnet: network.network}) if bridge else []
     return WorkerView(

@@ -82,7 +82,11 @@ def _reason(error: BaseException) -> str:
 def tasks_for(scene: Scene, deadline: Deadline) -> list[Task]:
     """What there is to take: objects, events, each worker's switch and addresses, what guests and consoles say."""
     site = scene.site
-    tasks = [_objects(site.client, kind, space) for space in (scene.namespace, site.namespace) for kind in NAMESPACED]
+    tasks = [
+        _objects(site.client, kind, space)
+        for space in (scene.namespace, site.residents.namespace)
+        for kind in NAMESPACED
+    ]
     tasks += [_objects(site.client, kind, None) for kind in CLUSTER_WIDE]
     for node in site.workers:
         for name, argv in ON_NODES.items():

@@ -145,12 +145,12 @@ def _through(access: Access, vmi: Obj, image: Image, address: str) -> Way:
     way = "SSH through an outside host"
     known = [address] if address else addresses(vmi)
     for candidate in known:
-        for vlan in access.target.vlans.values():
-            if ipaddress.ip_address(candidate) not in ipaddress.ip_network(vlan.subnet):
+        for segment in access.target.segments:
+            if ipaddress.ip_address(candidate) not in ipaddress.ip_network(segment.subnet):
                 continue
-            host = access.target.outside.get(vlan.outside)
+            host = access.target.outside.get(segment.outside)
             if host is None or not host.connect:
-                return Way("ssh", way, f"VLAN {vlan.id} has no outside host with a `connect` command")
+                return Way("ssh", way, f"{segment} has no outside host with a `connect` command")
             shell = SshShell(
                 _connector(host.connect, candidate),
                 image.user,
@@ -159,8 +159,10 @@ def _through(access: Access, vmi: Obj, image: Image, address: str) -> Way:
                 via=f"{host.name} to {candidate}",
                 host_keys=access.host_keys,
             )
-            return Way("ssh", way, f"{host.name} is in VLAN {vlan.id} with {candidate}", shell)
-    return Way("ssh", way, f"none of its addresses ({', '.join(known) or 'none known'}) is in a VLAN of the target")
+            return Way("ssh", way, f"{host.name} is in {segment} with {candidate}", shell)
+    return Way(
+        "ssh", way, f"none of its addresses ({', '.join(known) or 'none known'}) is in a VLAN or network of the target"
+    )
 
 
 def _connector(argv: Sequence[str], address: str) -> Callable[[Deadline], CommandLink]:

@@ -100,10 +100,23 @@ def mac_of(vm: Obj) -> str:
 def addresses_of(vm: Obj) -> tuple[str, ...]:
     """The addresses of the first interface in a VM's network-data, without prefix length."""
     for volume in vm["spec"]["template"]["spec"].get("volumes") or []:
-        data = yaml.safe_load((volume.get("cloudInitNoCloud") or {}).get("networkData") or "") or {}
-        for ethernet in (data.get("ethernets") or {}).values():
+        for ethernet in _ethernets(volume).values():
             return tuple(str(a).partition("/")[0] for a in ethernet.get("addresses") or ())
     return ()
+
+
+def leases(vm: Obj) -> bool:
+    """Whether the network data asks for DHCP."""
+    return any(
+        ethernet.get("dhcp4")
+        for volume in vm["spec"]["template"]["spec"].get("volumes") or []
+        for ethernet in _ethernets(volume).values()
+    )
+
+
+def _ethernets(volume: dict[str, Any]) -> dict[str, Any]:
+    data = yaml.safe_load((volume.get("cloudInitNoCloud") or {}).get("networkData") or "") or {}
+    return dict(data.get("ethernets") or {})
 
 
 def _set_cloud_init(volume: dict[str, Any], changes: Changes, mac: str) -> None:

@@ -1,7 +1,8 @@
 """Node policies as manifests: what a target changes in a documented one, and what takes it back. Pure.
 
 Deleting a policy leaves the nodes as they are (kubernetes-nmstate, user guide 102): taking one back means applying its
-inverse. The inverse names what the policy made and nothing else; NICs that were ports of a bond are left alone.
+inverse. The inverse names what the policy made, and the NICs that were its ports as they were before: nmstate leaves a
+former port without its address, and one that it brought up itself up.
 """
 
 from __future__ import annotations
@@ -14,33 +15,64 @@ from lab.access.kinds import Obj
 from lab.core.errors import UsageError
 
 REMOVABLE = frozenset({"bond", "linux-bridge", "ovs-bridge", "vlan", "vxlan", "dummy", "vrf"})
+DOMAIN = "virtlab.dev/"
+DEFAULTS = ("0.0.0.0/0", "::/0")
 
 
-def adapted(policy: Obj, *, bond_ports: Sequence[str] = (), node_selector: Mapping[str, str] | None = None) -> Obj:
-    """A copy with the target's NICs as ports of its (only) bond, and the target's node selector.
+def adapted(
+    policy: Obj,
+    *,
+    ports: Mapping[str, Sequence[str]] | None = None,
+    node_selector: Mapping[str, str] | None = None,
+    name: str = "",
+) -> Obj:
+    """A copy with the target's NICs as ports of its bonds and Linux bridges, node selector and name.
+
+    *ports* is by name of the bond or bridge; a bridge's ports keep their other settings, in their order.
 
     Raises:
-        UsageError: the policy has several bonds, so that the NICs could be meant for any of them.
+        UsageError: a bridge has settings for another number of ports than the target names.
     """
     result = copy.deepcopy(policy)
+    if name:
+        result["metadata"]["name"] = name
     if node_selector:
         result["spec"]["nodeSelector"] = dict(node_selector)
-    bonds = [i for i in interfaces(result) if i.get("type") == "bond"]
-    if bond_ports and len(bonds) > 1:
-        raise UsageError(
-            f"one bond in the policy {result['metadata']['name']}, to give the target's NICs to",
-            f"{', '.join(str(b.get('name')) for b in bonds)}",
-            advice="name the NICs in the manifest itself",
-        )
-    if bond_ports and bonds:
-        bonds[0].setdefault("link-aggregation", {})["port"] = list(bond_ports)
+    for interface in interfaces(result):
+        wanted = list((ports or {}).get(str(interface.get("name")), ()))
+        if wanted and interface.get("type") == "bond":
+            interface.setdefault("link-aggregation", {})["port"] = wanted
+        elif wanted and interface.get("type") == "linux-bridge":
+            _set_bridge_ports(result, interface, wanted)
     return result
+
+
+def _set_bridge_ports(policy: Obj, interface: dict[str, Any], wanted: Sequence[str]) -> None:
+    documented = (interface.get("bridge") or {}).get("port") or []
+    if len(documented) != len(wanted):
+        raise UsageError(
+            f"{len(documented)} NICs for {interface['name']}, as the policy {policy['metadata']['name']} has",
+            f"the target names {', '.join(wanted)}",
+            advice=f"correct nics.bridges.{interface['name']} in the target file",
+        )
+    interface["bridge"]["port"] = [{**port, "name": nic} for port, nic in zip(documented, wanted, strict=True)]
 
 
 def interfaces(policy: Obj) -> list[dict[str, Any]]:
     """The interfaces that a policy wants."""
     found = ((policy.get("spec") or {}).get("desiredState") or {}).get("interfaces") or []
     return [i for i in found if isinstance(i, dict)]
+
+
+def made(policy: Obj) -> set[str]:
+    """The links that a policy makes."""
+    return {str(i["name"]) for i in interfaces(policy) if i.get("type") in REMOVABLE and i.get("state") != "absent"}
+
+
+def default_routes(policy: Obj) -> list[str]:
+    """The default routes that a policy sets or takes, as destinations."""
+    routes = ((policy.get("spec") or {}).get("desiredState") or {}).get("routes") or {}
+    return [str(r.get("destination")) for r in routes.get("config") or [] if r.get("destination") in DEFAULTS]
 
 
 def touched(policy: Obj) -> set[str]:
@@ -67,12 +99,16 @@ def mappings(policy: Obj) -> dict[str, str]:
     }
 
 
-def inverse(policy: Obj) -> Obj:
+def inverse(policy: Obj, restored: Sequence[Mapping[str, Any]] = ()) -> Obj:
     """The policy that takes another one back: same name and nodes, everything it made absent, users before used.
 
-    The inverse of an inverse is itself, so that a taking back which was cut short can be done again.
+    *restored* are interfaces as they were before (see :mod:`lab.nmstate.restore`). The inverse of an inverse is itself,
+    so that a taking back which was cut short can be done again.
     """
     meta = {k: v for k, v in policy["metadata"].items() if k in {"name", "labels"}}
+    # Others' annotations (the webhook's time stamp) are not ours to own.
+    if ours := {k: v for k, v in (policy["metadata"].get("annotations") or {}).items() if k.startswith(DOMAIN)}:
+        meta["annotations"] = ours
     result = {"apiVersion": policy["apiVersion"], "kind": policy["kind"], "metadata": meta}
     result["spec"] = {k: v for k, v in copy.deepcopy(policy["spec"]).items() if k == "nodeSelector"}
     gone = [
@@ -81,8 +117,8 @@ def inverse(policy: Obj) -> Obj:
         if i.get("type") in REMOVABLE
     ]
     state: dict[str, Any] = {}
-    if gone:
-        state["interfaces"] = gone
+    if wanted := [*gone, *(dict(entry) for entry in restored)]:
+        state["interfaces"] = wanted
     if found := _all_mappings(policy):
         state["ovn"] = {"bridge-mappings": [{"localnet": m["localnet"], "state": "absent"} for m in found]}
     result["spec"]["desiredState"] = state

@@ -18,13 +18,14 @@ from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import UsageError
 from lab.core.wait import Blame, Periodic, Seen, Signal, wait_until
-from lab.nmstate.manifest import inverse
+from lab.nmstate import restore
 from lab.nmstate.state import NodeState, read_state
 
 POLICY_S = 600.0
 """kubernetes-nmstate's own tests wait that long (test/e2e/policy/conditions.go, RollbackTimeout)."""
 HANDLERS = "component=kubernetes-nmstate-handler"
 POLICY_LABEL = "nmstate.io/policy"
+HOSTNAME = "kubernetes.io/hostname"
 IN_PROGRESS = "still in progress"
 
 
@@ -179,16 +180,30 @@ def enactments_of(client: Client, name: str, nodes: Sequence[str]) -> dict[str, 
 
 
 def take_back(client: Client, policy: Obj, *, deadline: Deadline | None = None) -> None:
-    """Undo a policy: apply its inverse, wait for the nodes, delete it, wait until it is gone.
+    """Undo a policy: apply its inverse with what it took given back, wait for the nodes, delete it and see it gone.
 
-    Does nothing when the policy is not there any more.
+    The policy as the server has it counts: its annotation says what nodes had before. Does nothing when it is gone.
     """
     name = str(policy["metadata"]["name"])
-    if client.find(NNCP, name) is None:
+    found = client.find(NNCP, name)
+    if found is None:
         return
     deadline = deadline or Deadline.after(POLICY_S)
-    apply(client, inverse(policy), deadline=deadline, blame="environment")
-    client.delete(NNCP, name, wait=deadline)
+    hostnames = {
+        str(n["metadata"]["name"]): str((n["metadata"].get("labels") or {}).get(HOSTNAME, n["metadata"]["name"]))
+        for n in client.list(NODE)
+    }
+    inverses = restore.inverses(found | {"apiVersion": NNCP.api_version, "kind": NNCP.kind}, hostnames)
+    for inverse in inverses:
+        apply(client, inverse, deadline=deadline, blame="environment")
+    for each in dict.fromkeys([name, *(str(i["metadata"]["name"]) for i in inverses)]):
+        client.delete(NNCP, each, wait=deadline)
+
+
+def raw_states(client: Client, nodes: Sequence[str]) -> dict[str, Obj]:
+    """``currentState`` of the nodes' NodeNetworkStates, as nmstate reports it."""
+    found = {str(s["metadata"]["name"]): (s.get("status") or {}).get("currentState") or {} for s in client.list(NNS)}
+    return {node: found[node] for node in nodes if node in found}
 
 
 def node_states(client: Client, nodes: Sequence[str] = ()) -> list[NodeState]:

@@ -113,6 +113,17 @@ def missing_nics(
     return found
 
 
+def taken_nics(states: Iterable[NodeState], nics: Sequence[str]) -> list[str]:
+    """Those of *nics* that another link holds as its port, in words."""
+    return [
+        f"{nic} on {state.node} is a port of {link.controller}"
+        for state in states
+        for nic in nics
+        for link in state.named(nic)
+        if link.controller and link.type != INTERNAL
+    ]
+
+
 def _is_patch(state: NodeState, port: str) -> bool:
     return port.startswith("patch-") or any(i.patch for i in state.named(port))
 

@@ -1,7 +1,7 @@
 """What this cluster can do, detected once; and whether a scenario's needs are met, with the reason for a person.
 
 A need is an expression as in a scenario's tag: `workers>=2`, `nmstate`, `localnet`, `migration`, `ovn`, `faults`,
-`ssh`, `console`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `bond:bond2`.
+`ssh`, `console`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `network:machine`, `bond:bond2`, `bridge:br1`.
 It reports; skipping is for the caller.
 """
 
@@ -18,7 +18,7 @@ from lab.core.errors import UsageError
 from lab.target.inventory import Component, Target
 
 _COUNT = re.compile(r"(?P<what>workers)\s*(?P<op>>=|<=|==|=|>|<)\s*(?P<number>\d+)")
-_NAMED = re.compile(r"(?P<what>outside|vlan|bond|image):(?P<name>[\w.-]+)")
+_NAMED = re.compile(r"(?P<what>outside|vlan|network|bond|bridge|image):(?P<name>[\w.-]+)")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,16 @@ class Capabilities:
         feature = self.features.get(need)
         if feature is None:
             known = ", ".join(
-                [*sorted(self.features), "workers>=N", "outside:NAME", "vlan:ID", "bond:NAME", "disruptive"]
+                [
+                    *sorted(self.features),
+                    "workers>=N",
+                    "outside:NAME",
+                    "vlan:ID",
+                    "network:NAME",
+                    "bond:NAME",
+                    "bridge:NAME",
+                    "disruptive",
+                ]
             )
             raise UsageError("a known need", f"{need!r}", "the tag @needs of a scenario", f"one of: {known}")
         return feature.present, f"{need}: {feature.detail}"
@@ -78,7 +87,9 @@ class Capabilities:
         have = {
             "outside": list(self.target.outside),
             "vlan": [str(n) for n in self.target.vlans],
-            "bond": list(self.target.nics.bonds),
+            "network": list(self.target.networks),
+            "bond": list(self.target.nics.roles.bonds),
+            "bridge": list(self.target.nics.roles.bridges),
             "image": list(self.target.images),
         }[what]
         return name in have, f"needs {what} {name}, {self.target.source} has {', '.join(have) or 'none'}"

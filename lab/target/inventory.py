@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.core.errors import UsageError
 from lab.target.document import Section, read
+from lab.target.nics import Nics, read_nics
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,22 @@ class Platform:
 
 
 @dataclass(frozen=True)
-class Nics:
-    """Names on every worker. `primary` must never be touched, nor `protected`; `bonds` maps a bond to its ports."""
+class Segment:
+    """A layer 2 network that guests are put on: a VLAN, or an untagged network (`vlan` 0) that the target names.
 
-    primary: str
-    protected: tuple[str, ...]
-    bonds: dict[str, tuple[str, ...]]
+    `gateway` answers pings; `pool` is first and last address free for guests of a run; `outside` names the outside
+    host in it ("" none).
+    """
 
-    def forbidden(self, name: str) -> bool:
-        """Whether a scenario that is not disruptive must leave this link alone."""
-        return name == self.primary or name in self.protected
-
-
-@dataclass(frozen=True)
-class Vlan:
-    """`gateway` answers pings; `pool` is first and last address free for guests of a run; `outside` names the outside
-    host in this VLAN ("" none)."""
-
-    id: int
+    name: str
     gateway: str
     subnet: str
     pool: tuple[str, str]
-    outside: str
+    outside: str = ""
+    vlan: int = 0
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def prefix(self) -> int:
@@ -85,7 +80,7 @@ class Vlan:
         first, last = (ipaddress.ip_address(a) for a in self.pool)
         found = first + index
         if index < 0 or int(found) > int(last):
-            raise UsageError(f"address {index + 1} of VLAN {self.id}'s pool", f"it has {int(last) - int(first) + 1}")
+            raise UsageError(f"address {index + 1} of {self}'s pool", f"it has {int(last) - int(first) + 1}")
         return str(found)
 
     def with_prefix(self, index: int) -> str:
@@ -135,7 +130,8 @@ class Target:
     platform: Platform
     node_selector: str
     nics: Nics
-    vlans: dict[int, Vlan]
+    vlans: dict[int, Segment]
+    networks: dict[str, Segment]
     images: dict[str, Image]
     pod_image: str
     outside: dict[str, OutsideHost]
@@ -143,7 +139,21 @@ class Target:
     thresholds: Thresholds
     allow_disruptive: bool
 
-    def vlan(self, number: int) -> Vlan:
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Every VLAN and network."""
+        return (*self.vlans.values(), *self.networks.values())
+
+    def network(self, name: str) -> Segment:
+        """Raises UsageError naming the networks that the file has."""
+        if name not in self.networks:
+            have = ", ".join(sorted(self.networks)) or "none"
+            raise UsageError(
+                f"the network {name!r}", f"the target has {have}", str(self.source), "add it to `networks`"
+            )
+        return self.networks[name]
+
+    def vlan(self, number: int) -> Segment:
         """Raises UsageError naming the VLANs that the file has."""
         if number not in self.vlans:
             have = ", ".join(str(n) for n in sorted(self.vlans)) or "none"
@@ -177,8 +187,9 @@ def load(path: Path) -> Target:
         lab=_lab(top.section("lab")),
         platform=_platform(top.required_section("platform")),
         node_selector=_nodes(top.required_section("nodes")),
-        nics=_nics(top.required_section("nics")),
+        nics=read_nics(top.required_section("nics")),
         vlans=_vlans(top),
+        networks={name: _segment(below, f"network {name}") for name, below in top.named("networks").items()},
         images={name: _image(name, below) for name, below in top.named("images").items()},
         pod_image=top.text("pod-image", "quay.io/quay/busybox:latest"),
         outside={name: _outside(name, below) for name, below in top.named("outside").items()},
@@ -242,30 +253,17 @@ def _nodes(section: Section) -> str:
     return selector
 
 
-def _nics(section: Section) -> Nics:
-    bonds = section.section("bonds")
-    ports = {name: bonds.texts(name) for name in bonds.keys()} if bonds else {}  # noqa: SIM118
-    found = Nics(section.text("primary"), section.texts("protected", ()), ports)
-    for name, members in ports.items():
-        for port in members:
-            if found.forbidden(port):
-                raise section.complain("bonds", f"ports that may be touched in {name}", f"{port!r}, which is protected")
-    section.end()
-    return found
-
-
-def _vlans(top: Section) -> dict[int, Vlan]:
-    found: dict[int, Vlan] = {}
+def _vlans(top: Section) -> dict[int, Segment]:
+    found: dict[int, Segment] = {}
     for section in top.sections("vlans"):
-        vlan = _vlan(section)
-        if vlan.id in found:
-            raise section.complain("id", "each VLAN once", f"{vlan.id} is there twice")
-        found[vlan.id] = vlan
+        number = section.number("id", low=1, high=4094)
+        if number in found:
+            raise section.complain("id", "each VLAN once", f"{number} is there twice")
+        found[number] = _segment(section, f"VLAN {number}", number)
     return found
 
 
-def _vlan(section: Section) -> Vlan:
-    number = section.number("id", low=1, high=4094)
+def _segment(section: Section, name: str, vlan: int = 0) -> Segment:
     gateway = section.address("gateway")
     subnet = section.parsed("subnet", "a network such as 192.168.24.0/24", ipaddress.ip_network)
     first, last = section.parsed("pool", "first-last, such as 192.168.24.20-192.168.24.99", _pool)
@@ -277,7 +275,7 @@ def _vlan(section: Section) -> Vlan:
         raise section.complain("pool", f"a pool without the gateway {gateway}", f"{first}-{last}")
     outside = section.text("outside", "")
     section.end()
-    return Vlan(number, gateway, str(subnet), (first, last), outside)
+    return Segment(name, gateway, str(subnet), (first, last), outside, vlan)
 
 
 def _pool(text: str) -> tuple[str, str]:
@@ -325,9 +323,8 @@ def _thresholds(section: Section | None) -> Thresholds:
 
 
 def _check_outside(top: Section, target: Target) -> None:
-    for vlan in target.vlans.values():
-        if vlan.outside and vlan.outside not in target.outside:
+    for segment in target.segments:
+        if segment.outside and segment.outside not in target.outside:
             have = ", ".join(sorted(target.outside)) or "none"
-            raise top.complain(
-                "vlans", f"an outside host named {vlan.outside!r} for VLAN {vlan.id}", f"there is {have}"
-            )
+            key = "vlans" if segment.vlan else "networks"
+            raise top.complain(key, f"an outside host named {segment.outside!r} for {segment}", f"there is {have}")

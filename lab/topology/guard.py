@@ -1,4 +1,4 @@
-"""The links of a node that no scenario may touch: its own network hangs on them.
+"""The links of a node that a scenario must not touch: its own network hangs on them, or the target keeps them.
 
 The target names them. This room refuses; it must not change a policy so that it would pass.
 """
@@ -11,12 +11,31 @@ from lab.nmstate import manifest as policies
 from lab.target.inventory import Target
 
 
-def leave_alone(policy: Obj, target: Target) -> None:
-    """Refuse a policy that names a protected link, before anything is made. Raises UsageError."""
-    if hurt := sorted(name for name in policies.touched(policy) if target.nics.forbidden(name)):
+def leave_alone(policy: Obj, target: Target, *, disruptive: bool = False) -> None:
+    """Refuse a policy that touches what it must not, before anything is made. Raises UsageError.
+
+    *disruptive* is the scenario's tag; it counts only where the target allows disruptive scenarios.
+    """
+    disruptive = disruptive and target.allow_disruptive
+    own = policies.made(policy)
+    reasons = {
+        name: reason
+        for name in sorted(policies.touched(policy))
+        # What a policy makes is no NIC of the target's lists, unless it takes the name of one.
+        if (reason := target.nics.refusal(name, disruptive=disruptive)) and not (name in own and "allowed" in reason)
+    }
+    name = policy["metadata"]["name"]
+    if reasons:
         raise UsageError(
-            f"the policy {policy['metadata']['name']} to leave the nodes' own network alone",
-            f"it names {', '.join(hurt)}, which the target protects",
+            f"the policy {name} to leave the nodes' own network alone",
+            "; ".join(f"it names {link}, {reason}" for link, reason in reasons.items()),
             str(target.source),
-            "correct nics.bonds, or nics.primary and nics.protected, there",
+            "correct nics.bonds and nics.bridges, or nics.primary, protected, allowed and denied, there",
+        )
+    if (routes := policies.default_routes(policy)) and not disruptive:
+        raise UsageError(
+            f"the policy {name} to leave the nodes' default routes alone",
+            f"it sets {', '.join(routes)}",
+            str(target.source),
+            "tag the scenario @disruptive, and say allow-disruptive: true in the target file",
         )

@@ -16,6 +16,9 @@ class Manifests:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __contains__(self, name: object) -> bool:
+        return (self.folder / f"{name}.yaml").is_file()
+
     def __getitem__(self, name: str) -> Obj:
         """A fresh copy of the object in ``<name>.yaml``. Raises UsageError naming the files that are there."""
         path = self.folder / f"{name}.yaml"

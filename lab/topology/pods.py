@@ -1,4 +1,4 @@
-"""Residents: one small pod per worker and VLAN that stays for the whole run.
+"""Residents: one small pod per worker and segment that stays for a whole feature.
 
 OVN makes the patch port between br-int and a mapped bridge only while something on that worker is in the network, and
 spanning tree holds a new port for 15 s of listening and 15 s of learning: without a resident, every VM that first
@@ -20,7 +20,7 @@ from lab.core.names import owned
 from lab.core.result import CommandResult
 from lab.core.wait import Seen, Signal, wait_until
 from lab.multus.attachment import NETWORKS
-from lab.target.inventory import Vlan
+from lab.target.inventory import Segment
 
 CONTAINER = "resident"
 PULL_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
@@ -28,19 +28,19 @@ PULL_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateC
 
 @dataclass(frozen=True)
 class Resident:
-    """One resident: where it is, and the address it has in its VLAN."""
+    """One resident: where it is, and the address it has in its segment."""
 
     pod: str
     namespace: str
     node: str
-    vlan: int
+    segment: str
     address: str
 
 
-def address_for(vlan: Vlan, index: int) -> str:
-    """The index-th address from the end of a VLAN's pool, with prefix length; guests take theirs from the start."""
-    first, last = (int(ipaddress.ip_address(a)) for a in vlan.pool)
-    return vlan.with_prefix(last - first - index)
+def address_for(segment: Segment, index: int) -> str:
+    """The index-th address from the end of a segment's pool, with prefix length; guests take theirs from the start."""
+    first, last = (int(ipaddress.ip_address(a)) for a in segment.pool)
+    return segment.with_prefix(last - first - index)
 
 
 def manifest(template: Obj, resident: Resident, *, nad: str, hostname: str, prefix: int, image: str, run: str) -> Obj:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lab.access.errors import Rejected
 from lab.access.kinds import NAMESPACE, VMI
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import UsageError
+from lab.core.errors import LabError, UsageError, WaitHopeless
 from lab.core.names import owned, ownership, unique
 from lab.core.result import CommandResult
 from lab.guest.reach import Kind, open_shell, ways
@@ -23,14 +24,17 @@ from lab.kubevirt.interfaces import VmiState
 from lab.multus import attachment
 from lab.probes.observation import retry_inconclusive
 from lab.probes.ping import PingObservation, ping
-from lab.target.inventory import Vlan
+from lab.target.inventory import Segment
 from lab.topology.manifests import Manifests
-from lab.topology.site import Site, namespace
+from lab.topology.residents import namespace
+from lab.topology.site import Site
 
 START_S = 180.0
 MIGRATE_S = 300.0
 CHECK_S = 60.0
 INTERVAL_S = 0.2
+MAC = "02:76:6c:00:00:00"
+"""For a VM whose manifest names none."""
 
 
 @dataclass
@@ -39,9 +43,10 @@ class GuestVm:
 
     name: str
     namespace: str
-    vlan: int
+    segment: Segment
     mac: str
     addresses: tuple[str, ...]
+    """In its own segment first; empty while it gets one by DHCP."""
     visited: list[str] = field(default_factory=list)
     shell: Shell | None = None
 
@@ -52,8 +57,8 @@ class GuestVm:
 
     @property
     def address(self) -> str:
-        """Its address in its own VLAN."""
-        return self.addresses[0]
+        """Its address in its own segment; empty when that is not known (yet)."""
+        return self.addresses[0] if self.addresses else ""
 
     def __str__(self) -> str:
         return f"VM {self.name} on {self.node or 'no worker yet'}"
@@ -61,11 +66,11 @@ class GuestVm:
 
 @dataclass(frozen=True)
 class Check:
-    """A ping of a VM: ``what`` was pinged, in words, on which VLAN; ``nodes`` are the workers on its path."""
+    """A ping of a VM: ``what`` was pinged, in words, on which segment; ``nodes`` are the workers on its path."""
 
     guest: GuestVm
     what: str
-    vlan: int
+    segment: Segment
     nodes: tuple[str, ...]
     seen: PingObservation
 
@@ -73,42 +78,58 @@ class Check:
 class Scene:
     """The things of one scenario; made as they are asked for."""
 
-    def __init__(self, site: Site, manifests: Manifests, title: str) -> None:
+    def __init__(self, site: Site, manifests: Manifests, title: str, *, disruptive: bool = False) -> None:
         self.site = site
         self.manifests = manifests
         self.namespace = unique(title, 40)
         self.guests: dict[str, GuestVm] = {}
-        self._networks: set[int] = set()
+        self.outcomes: dict[str, LabError | None] = {}
+        """Policy -> how its application ended, where a scenario wants it to fail."""
+        self._disruptive = disruptive
+        self._networks: set[str] = set()
         self._made = False
 
     def policy(self, name: str) -> None:
         """Make a documented policy the nodes' own, with residents in every VLAN that it maps. Raises as Site."""
-        self.site.ensure_policy(self.manifests[f"nncp-{name}"])
-        template = self.manifests["resident"]
-        for vlan in self.site.target.vlans.values():
-            nad = self.manifests[f"nad-vlan-{vlan.id}"]
-            if attachment.read_attachment(nad).localnet in self.site.mapped():
-                self.site.ensure_residents(vlan, nad, template)
+        self.site.ensure_policy(self.manifests[f"nncp-{name}"], disruptive=self._disruptive)
+        mapped = self.site.policies.mapped()
+        for segment in self.site.target.segments:
+            name = f"nad-{nad_name(segment)}"
+            if name not in self.manifests or "resident" not in self.manifests:
+                continue
+            nad = self.manifests[name]
+            if attachment.read_attachment(nad).localnet in mapped:
+                self.site.residents.ensure(segment, nad, self.manifests["resident"])
 
-    def forwarding(self) -> None:
-        """Wait until every mapped network passes every worker's bridge; residents must be there for it."""
-        if self.site.fresh:
-            self.site.wait_residents()
-            self.site.wait_forwarding()
+    def attempt(self, name: str) -> LabError | None:
+        """Apply a policy that need not succeed; the error that it ended with, if any, is kept in `outcomes`."""
+        try:
+            self.policy(name)
+        except (Rejected, WaitHopeless) as error:
+            self.outcomes[name] = error
+            trace.note(f"policy {name}", error.headline)
+        else:
+            self.outcomes[name] = None
+        return self.outcomes[name]
 
-    def start(self, name: str, vlan: int, *, also: int | None = None, spread: str = "") -> GuestVm:
-        """Ask for the VM of manifest *name* on *vlan*, with a second address of the VLAN *also*; does not wait."""
-        wanted = self.site.target.vlan(vlan)
-        self._network(wanted)
-        index = self.site.next_index(vlan)
-        addresses = [wanted.with_prefix(index)]
-        if also is not None:
-            addresses.append(self.site.target.vlan(also).with_prefix(self.site.next_index(also)))
+    def start(
+        self, name: str, segment: Segment, *, nad: str = "", also: Segment | None = None, spread: str = ""
+    ) -> GuestVm:
+        """Ask for the VM of manifest *name* on *segment*; does not wait.
+
+        It is attached by the manifest ``nad-<nad>`` (by default the segment's), and has an address of *also* beside its
+        own. A VM whose network data says ``dhcp4`` gets its address from the segment.
+        """
+        self._network(nad or nad_name(segment))
+        index = self.site.next_index(segment)
         document = self.manifests[name]
-        mac = f"{manifest.mac_of(document).rpartition(':')[0]}:{index + 16:02x}"
+        addresses = [] if manifest.leases(document) else [segment.with_prefix(index)]
+        if also is not None:
+            addresses.append(also.with_prefix(self.site.next_index(also)))
+        mac = f"{(manifest.mac_of(document) or MAC).rpartition(':')[0]}:{index + 16:02x}"
         body = manifest.adapted(document, self._changes(addresses, mac, spread))
         vm.start(self.site.client, body)
-        guest = GuestVm(name, self.namespace, vlan, mac, manifest.addresses_of(body))
+        guest = GuestVm(name, self.namespace, segment, mac, manifest.addresses_of(body))
         self.guests[name] = guest
         return guest
 
@@ -127,18 +148,18 @@ class Scene:
             spread=spread,
         )
 
-    def _network(self, vlan: Vlan) -> None:
-        """The VLAN's attachment in the scenario's namespace."""
+    def _network(self, name: str) -> None:
+        """An attachment in the scenario's namespace."""
         client, run = self.site.client, self.site.run_id
         if not self._made:
-            name = self.namespace
-            self.site.undo.push(f"namespace {name}", lambda d: client.delete(NAMESPACE, name, wait=d))
-            client.create(namespace(name, run))
+            mine = self.namespace
+            self.site.undo.push(f"namespace {mine}", lambda d: client.delete(NAMESPACE, mine, wait=d))
+            client.create(namespace(mine, run))
             self._made = True
-        if vlan.id not in self._networks:
-            nad = attachment.adapted(self.manifests[f"nad-vlan-{vlan.id}"], namespace=self.namespace)
+        if name not in self._networks:
+            nad = attachment.adapted(self.manifests[f"nad-{name}"], namespace=self.namespace)
             client.create(owned(nad, run))
-            self._networks.add(vlan.id)
+            self._networks.add(name)
 
     def guest(self, name: str) -> GuestVm:
         """A VM of this scenario, Running and with somebody logged in on its console; waits when it is not yet.
@@ -179,22 +200,22 @@ class Scene:
         finally:
             shell.close()
 
-    def ping_gateway(self, name: str, vlan: int) -> Check:
-        """What a VM sees of the gateway of a VLAN."""
-        address = self.site.target.vlan(vlan).gateway
+    def ping_gateway(self, name: str, segment: Segment) -> Check:
+        """What a VM sees of the gateway of a segment."""
         guest = self._ready(name)
-        return Check(guest, f"gateway {address}", vlan, (guest.node,), self._ping(guest, address))
+        what = f"gateway {segment.gateway}"
+        return Check(guest, what, segment, (guest.node,), self._ping(guest, segment.gateway))
 
     def ping_guest(self, name: str, other: str) -> Check:
-        """What a VM sees of another's address in the VLAN of that other one."""
+        """What a VM sees of another's address in the segment of that other one."""
         guest, peer = self._ready(name), self._ready(other)
         address = next((a for a in peer.addresses if _same_net(a, guest)), peer.address)
         nodes = tuple(dict.fromkeys((guest.node, peer.node)))
-        return Check(guest, f"{peer} ({address})", peer.vlan, nodes, self._ping(guest, address))
+        return Check(guest, f"{peer} ({address})", peer.segment, nodes, self._ping(guest, address))
 
     def _ready(self, name: str) -> GuestVm:
         guest = self.guest(name)
-        self.forwarding()
+        self.site.settle()
         return guest
 
     def _ping(self, guest: GuestVm, address: str) -> PingObservation:
@@ -251,6 +272,11 @@ class Scene:
         self.let_go()
         if self._made:
             self.site.client.delete(NAMESPACE, self.namespace)
+
+
+def nad_name(segment: Segment) -> str:
+    """The attachment of a segment, as manifests name it."""
+    return f"vlan-{segment.vlan}" if segment.vlan else segment.name.rpartition(" ")[2]
 
 
 def _same_net(address: str, guest: GuestVm) -> bool:

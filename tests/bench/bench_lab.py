@@ -133,9 +133,9 @@ def scene(lab: RunningLab) -> Iterator[Scene]:
     with environment({**PLAIN_ENV, **lab.env}):
         opened = Lab(load(ROOT / "targets/embedded.yaml"), "bench", lab.folder / "bench").open()
         try:
-            made = opened.scene("virtlab-bench", ROOT / "features/localnet/manifests")
+            made = opened.scene(opened.feature("bench"), "virtlab-bench", ROOT / "features/localnet/manifests")
             made.policy("ovs-br1-vlan-trunk")
-            made.forwarding()
+            made.site.settle()
             yield made
             made.close()
         finally:
@@ -184,7 +184,7 @@ def boots(lab: RunningLab, scene: Scene, tools: None) -> list[tuple[float, float
     from lab.embedded.lifecycle.layout import cache_dir
 
     env = {**PLAIN_ENV, **find_tools(cache_dir(), progress=print).env}
-    twin = scene.start("vm-a", VLAN)
+    twin = scene.start("vm-a", scene.site.target.vlan(VLAN))
     scene.guest("vm-a")
     bare = Bare.like(twin, scene.site.target.vlan(VLAN).gateway, lab.folder)
     scene.let_go()
@@ -210,7 +210,7 @@ def test_headline_overhead(full_run: tuple[float, dict[str, Any]], boots: list[t
 
 def test_migration_gaps(scene: Scene) -> None:
     """Not a limit of today: what is wanted later is printed as one."""
-    guest = scene.start("vm-b", VLAN)
+    guest = scene.start("vm-b", scene.site.target.vlan(VLAN))
     scene.guest("vm-b")
     gateway = scene.site.target.outside_host(f"gateway-{VLAN}")
     gaps = [_moved(scene, lambda: OutsidePing(gateway, guest.address)) for _ in range(MOVES)]

@@ -17,7 +17,6 @@ from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import ClusterBusy, EnvironmentBroken, UsageError, WaitHopeless, WaitTimeout
 from lab.core.names import ownership
-from lab.core.undo import UndoStack
 from lab.kubevirt import migration, vm
 from lab.nmstate import policy
 from lab.target.inventory import load
@@ -209,9 +208,9 @@ def site(client: Client, tmp_path: Path) -> Iterator[Site]:
         client.create({"apiVersion": NNS.api_version, "kind": NNS.kind, "metadata": {"name": name}})
         current = {"interfaces": [{"name": nic, "type": "ethernet", "state": "up"} for nic in nics]}
         client.patch(NNS, name, None, {"status": {"currentState": current}}, subresource="status")
-    undo = UndoStack()
-    yield Site(client, load(ROOT / "targets" / "embedded.yaml"), "r9", ["w1", "w2"], undo, tmp_path)
-    assert undo.unwind(1) == []
+    made = Site(client, load(ROOT / "targets" / "embedded.yaml"), "r9", ["w1", "w2"], tmp_path)
+    yield made
+    assert made.undo.pending == ()
     for name in ("w1", "w2"):
         client.delete(NNS, name)
 

@@ -6,7 +6,7 @@ import pytest
 
 from lab.diagnosis.cause import Scope, WorkerView, cause
 
-SCOPE = Scope(2024, "vlan-2024", "192.168.24.1", ("w2",))
+SCOPE = Scope("VLAN 2024", "vlan-2024", "192.168.24.1", ("w2",))
 
 
 def views(**gateway: bool | None) -> list[WorkerView]:
@@ -21,7 +21,7 @@ def test_a_vlan_cut_on_one_trunk_names_the_worker_and_who_still_has_it() -> None
 
 
 def test_a_cut_on_the_peers_worker_is_found_too() -> None:
-    scope = Scope(2024, "vlan-2024", "192.168.24.1", ("w1", "w2"))
+    scope = Scope("VLAN 2024", "vlan-2024", "192.168.24.1", ("w1", "w2"))
     assert "between w2 and the switch" in cause(scope, views(w1=True, w2=False, w3=True))
 
 

@@ -56,17 +56,37 @@ def test_failing_and_no_longer_progressing_is_hopeless_with_node_and_message() -
 
 
 def test_a_target_gives_the_bond_its_nics_and_the_policy_its_nodes() -> None:
-    made = manifest.adapted(policy(), bond_ports=("eno1", "eno2"), node_selector={"role": "lab"})
+    made = manifest.adapted(policy(), ports={"bond2": ("eno1", "eno2")}, node_selector={"role": "lab"})
     assert made["spec"]["nodeSelector"] == {"role": "lab"}
     assert made["spec"]["desiredState"]["interfaces"][0]["link-aggregation"]["port"] == ["eno1", "eno2"]
     assert policy()["spec"]["desiredState"]["interfaces"][1] == made["spec"]["desiredState"]["interfaces"][1]
 
 
-def test_two_bonds_are_ambiguous() -> None:
-    twice = policy()
-    twice["spec"]["desiredState"]["interfaces"].append({"name": "bond3", "type": "bond"})
-    with pytest.raises(UsageError, match="bond2, bond3"):
-        manifest.adapted(twice, bond_ports=("eno1",))
+BRIDGE_ON_MAIN: dict[str, Any] = {
+    "apiVersion": "nmstate.io/v1",
+    "kind": "NodeNetworkConfigurationPolicy",
+    "metadata": {"name": "br1-policy", "labels": {"virtlab.dev/run": "r1"}},
+    "spec": {
+        "nodeSelector": {"role": "lab"},
+        "desiredState": {
+            "interfaces": [
+                {
+                    "name": "br1",
+                    "type": "linux-bridge",
+                    "state": "up",
+                    "bridge": {"port": [{"name": "ens3", "stp-priority": 7}]},
+                }
+            ]
+        },
+    },
+}
+
+
+def test_a_target_gives_a_bridge_its_nic_and_the_port_keeps_its_settings() -> None:
+    made = manifest.adapted(BRIDGE_ON_MAIN, ports={"br1": ("eno1",)})
+    assert manifest.interfaces(made)[0]["bridge"]["port"] == [{"name": "eno1", "stp-priority": 7}]
+    with pytest.raises(UsageError, match=r"wanted: 1 NICs for br1(.|\n)*eno1, eno2(.|\n)*correct nics.bridges.br1"):
+        manifest.adapted(BRIDGE_ON_MAIN, ports={"br1": ("eno1", "eno2")})
 
 
 def test_the_inverse_takes_back_bridge_before_bond_and_every_mapping() -> None:

@@ -14,12 +14,12 @@ SHIPPED = Path(__file__).parents[3] / "targets" / "embedded.yaml"
 
 def test_the_shipped_target_loads() -> None:
     target = load(SHIPPED)
-    assert target.nics.bonds["bond2"] == ("enp7s0f0", "enp7s0f1")
+    assert target.nics.ports("bond2", "bond") == ("enp7s0f0", "enp7s0f1")
     vlan = target.vlan(2024)
     assert (vlan.gateway, vlan.with_prefix(0)) == ("192.168.24.1", "192.168.24.20/24")
     assert target.outside_host(vlan.outside).connect[-2:] == ("{host}", "{port}")
-    assert target.nics.forbidden("ens3")
-    assert not target.nics.forbidden("enp7s0f0")
+    assert target.nics.vital("ens3")
+    assert not target.nics.vital("enp7s0f0")
     assert target.cluster.kubeconfig_command[-1] == "kubeconfig"
 
 
@@ -46,9 +46,9 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("allow-disruptive: true", "allow-disruptve: true", ["'allow-disruptve'", "did you mean 'allow-disruptive'"]),
         ("allow-disruptive: true", "allow-disruptive: perhaps", ["true or false", "'perhaps'"]),
         ("faults: [virtlab, fault]", "faults: virtlab fault", ["faults", "a command as a list", "'virtlab fault'"]),
-        ('"{host}", "{port}"]', "nowhere]", ["outside.gateway-2024.connect", "{host} and {port}"]),
+        ('"{host}", "{port}"]', "nowhere]", ["outside.outside.connect", "{host} and {port}"]),
         ("outside: gateway-1993", "outside: gateway-7", ["'gateway-7'", "gateway-1993, gateway-2024"]),
-        ("bond2: [enp7s0f0", "bond2: [ens3", ["may be touched in bond2", "'ens3', which is protected"]),
+        ("bond2: [enp7s0f0", "bond2: [ens3", ["may be touched in bond2", "'ens3', which the target protects"]),
         ("vlans:\n", "vlans: {}\nmore:\n", ["vlans", "a list", "a mapping"]),
         ("name: embedded", "name: [a]", ["name", "a string", "a list"]),
         ("name: embedded", "name: embedded\nname: again", ["each key once"]),

@@ -13,13 +13,13 @@ import pytest
 from lab.core.errors import EnvironmentBroken, LabError, UsageError
 from lab.nmstate import manifest
 from lab.ovn.switch import NodeSwitch
-from lab.target.inventory import Vlan, load
+from lab.target.inventory import Segment, load
 from lab.topology import forwarding, lease, pods
 from lab.topology.guard import leave_alone
 from lab.topology.manifests import Manifests
 
 FOLDER = Path(__file__).parents[3] / "features" / "localnet" / "manifests"
-VLAN = Vlan(2024, "192.168.24.1", "192.168.24.0/24", ("192.168.24.20", "192.168.24.99"), "")
+VLAN = Segment("VLAN 2024", "192.168.24.1", "192.168.24.0/24", ("192.168.24.20", "192.168.24.99"), vlan=2024)
 
 
 def test_residents_take_the_end_of_the_pool() -> None:
@@ -27,7 +27,7 @@ def test_residents_take_the_end_of_the_pool() -> None:
 
 
 def test_a_resident_is_the_literal_pod_with_its_place() -> None:
-    resident = pods.Resident("resident-2024-w1", "ns", "w1", 2024, "192.168.24.99")
+    resident = pods.Resident("resident-2024-w1", "ns", "w1", VLAN.name, "192.168.24.99")
     pod = pods.manifest(
         Manifests(FOLDER)["resident"], resident, nad="vlan-2024", hostname="w1.example", prefix=24, image="i", run="r1"
     )
@@ -86,7 +86,7 @@ def test_a_manifest_that_is_not_there_is_told_with_those_that_are() -> None:
 def test_a_policy_that_names_a_protected_nic_is_refused(nic: str) -> None:
     target = load(FOLDER.parents[2] / "targets" / "embedded.yaml")
     trunk = Manifests(FOLDER)["nncp-ovs-br1-vlan-trunk"]
-    leave_alone(manifest.adapted(trunk, bond_ports=["enp7s0f0", "enp7s0f1"]), target)
+    leave_alone(manifest.adapted(trunk, ports={"bond2": ["enp7s0f0", "enp7s0f1"]}), target)
     with pytest.raises(UsageError, match=f"names {nic}, which the target protects") as refusal:
-        leave_alone(manifest.adapted(trunk, bond_ports=["enp7s0f0", nic]), target)
+        leave_alone(manifest.adapted(trunk, ports={"bond2": ["enp7s0f0", nic]}), target)
     assert "correct nics.bonds" in str(refusal.value)

@@ -1,0 +1,85 @@
+"""The residents of a feature: one pod per worker in each mapped segment, made together and waited for together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.access.client import Client
+from lab.access.kinds import NAMESPACE, NODE, Obj
+from lab.core.deadline import Deadline
+from lab.core.names import dns_label, owned
+from lab.core.undo import UndoStack
+from lab.multus import attachment
+from lab.target.inventory import Segment, Target
+from lab.topology import pods
+
+RUNNING_S = 120.0
+PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
+"""Residents give their own interface an address, which needs NET_ADMIN."""
+
+
+class Residents:
+    """Residents by segment name, and what each segment's attachment says."""
+
+    def __init__(
+        self, client: Client, target: Target, run_id: str, workers: Sequence[str], undo: UndoStack, name: str
+    ) -> None:
+        self._client = client
+        self._target = target
+        self._run_id = run_id
+        self._workers = tuple(workers)
+        self._undo = undo
+        self.namespace = dns_label(f"virtlab-{run_id}-{name}")
+        self.of: dict[str, list[pods.Resident]] = {}
+        self.networks: dict[str, attachment.Attachment] = {}
+
+    def ensure(self, segment: Segment, nad: Obj, template: Obj) -> None:
+        """One resident per worker in that segment; made once, not waited for."""
+        if segment.name in self.of:
+            return
+        if not self.of:
+            self._undo.push(
+                f"namespace {self.namespace}", lambda d: self._client.delete(NAMESPACE, self.namespace, wait=d)
+            )
+            self._client.create(namespace(self.namespace, self._run_id))
+        adapted = attachment.adapted(nad, namespace=self.namespace)
+        self.networks[segment.name] = attachment.read_attachment(adapted)
+        self._client.create(owned(adapted, self._run_id))
+        hostnames = self._hostnames()
+        self.of[segment.name] = [self._resident(segment, index, node) for index, node in enumerate(self._workers)]
+        for resident in self.of[segment.name]:
+            body = pods.manifest(
+                template,
+                resident,
+                nad=str(nad["metadata"]["name"]),
+                hostname=hostnames[resident.node],
+                prefix=segment.prefix,
+                image=self._target.pod_image,
+                run=self._run_id,
+            )
+            self._client.create(body)
+
+    def _resident(self, segment: Segment, index: int, node: str) -> pods.Resident:
+        return pods.Resident(
+            pod=dns_label(f"resident-{segment.vlan or segment.name}-{node}"),
+            namespace=self.namespace,
+            node=node,
+            segment=segment.name,
+            address=pods.address_for(segment, index).partition("/")[0],
+        )
+
+    def _hostnames(self) -> dict[str, str]:
+        nodes = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in self._client.list(NODE)}
+        return {name: str(labels.get("kubernetes.io/hostname", name)) for name, labels in nodes.items()}
+
+    def wait(self) -> None:
+        """Wait until every resident runs. Raises as pods.wait_running."""
+        names = [r.pod for found in self.of.values() for r in found]
+        if names:
+            pods.wait_running(self._client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
+
+
+def namespace(name: str, run_id: str) -> Obj:
+    """A namespace of this run in which residents may have NET_ADMIN."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(PRIVILEGED)}}
+    return owned(body, run_id)

@@ -1,0 +1,52 @@
+"""What a policy may touch: primary and protected links for disruptive scenarios alone, denied ones for nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.core.errors import UsageError
+from lab.target.inventory import Target, load
+from lab.target.nics import Nics
+from lab.topology.guard import leave_alone
+
+TARGET = load(Path(__file__).parents[3] / "targets" / "embedded.yaml")
+
+
+def policy(*ports: str, routes: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    bridge = {"name": "br1", "type": "linux-bridge", "state": "up", "bridge": {"port": [{"name": p} for p in ports]}}
+    state: dict[str, Any] = {"interfaces": [bridge], "routes": {"config": routes or []}}
+    return {"metadata": {"name": "p"}, "spec": {"desiredState": state}}
+
+
+def target(allow: bool = True, **nics: Any) -> Target:
+    return replace(TARGET, nics=Nics(primary="ens3", **nics), allow_disruptive=allow)
+
+
+def test_the_main_interface_is_for_disruptive_scenarios_where_the_target_allows_them() -> None:
+    leave_alone(policy("ens3"), target(), disruptive=True)
+    with pytest.raises(UsageError, match="it names ens3, which the target protects"):
+        leave_alone(policy("ens3"), target())
+    with pytest.raises(UsageError, match="it names ens3, which the target protects"):
+        leave_alone(policy("ens3"), target(allow=False), disruptive=True)
+
+
+def test_what_is_denied_is_denied_to_everybody() -> None:
+    with pytest.raises(UsageError, match=r"it names enp9s0f1, which nics.denied keeps from everybody"):
+        leave_alone(policy("enp9s0f1"), target(denied=("enp9s0*",)), disruptive=True)
+
+
+def test_with_an_allow_list_nothing_outside_of_it_is_touched() -> None:
+    leave_alone(policy("enp6s0f0"), target(allowed=("enp6s0f*",)))
+    with pytest.raises(UsageError, match=r"it names enp7s0f0, which is not in nics.allowed"):
+        leave_alone(policy("enp6s0f0", "enp7s0f0"), target(allowed=("enp6s0f*",)))
+
+
+def test_a_default_route_is_as_vital_as_the_main_interface() -> None:
+    routes = [{"destination": "0.0.0.0/0", "next-hop-interface": "br1", "next-hop-address": "192.0.2.1"}]
+    leave_alone(policy(routes=routes), target(), disruptive=True)
+    with pytest.raises(UsageError, match=r"default routes alone(.|\n)*0\.0\.0\.0/0(.|\n)*@disruptive"):
+        leave_alone(policy(routes=routes), target())
