@@ -23,6 +23,7 @@ EMBEDDED = {
 OWN = {
     "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
     "audit": "judge pod-network routes offline: virtlab audit routes PATH... [--json | --markdown]",
+    "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
 DEFAULT_TARGET = "targets/embedded.yaml"
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(given[1:])
     if command == "clean":
         return _clean(given[1:])
+    if command == "nics":
+        return _nics(given[1:])
     if command == "audit":
         return _audit(given[1:])
     import difflib
@@ -125,6 +128,36 @@ def _clean(arguments: list[str]) -> int:
         print(f"virtlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 10
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left")
+    return 0
+
+
+def _nics(arguments: list[str]) -> int:
+    """Reading only: what could be named in a target file."""
+    import argparse
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    parser = argparse.ArgumentParser(prog="virtlab nics", description=OWN["nics"])
+    parser.add_argument("--target", default=os.environ.get("VIRTLAB_TARGET", DEFAULT_TARGET), help="target file")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    given = parser.parse_args(arguments)
+
+    from lab.core.errors import LabError, UsageError
+    from lab.target.connect import connect
+    from lab.target.inventory import load
+    from lab.topology.nics import table, workers_nics
+
+    try:
+        target = load(Path(given.target))
+        found = workers_nics(connect(target), target)
+    except LabError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 10
+    if given.json:
+        print(json.dumps([asdict(nic) | {"free": nic.free} for nic in found], indent=1))
+    else:
+        print("\n".join(table(found, target)))
     return 0
 
 
