@@ -15,7 +15,14 @@ from lab.access.client import Client
 from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NNS, NODE, POD, VMI, VMIM
 from lab.core import process
 from lab.core.deadline import Deadline
-from lab.core.errors import ClusterBusy, EnvironmentBroken, UsageError, WaitHopeless, WaitTimeout
+from lab.core.errors import (
+    ClusterBusy,
+    EnvironmentBroken,
+    EnvironmentTimeout,
+    UsageError,
+    WaitHopeless,
+    WaitTimeout,
+)
 from lab.core.names import ownership
 from lab.kubevirt import migration, vm
 from lab.nmstate import policy
@@ -24,6 +31,7 @@ from lab.topology.clean import clean
 from lab.topology.lease import RunLease
 from lab.topology.manifests import Manifests
 from lab.topology.site import Site
+from lab.topology.snapshot import REFRESH_LABEL
 
 ROOT = Path(__file__).parents[2]
 
@@ -241,3 +249,29 @@ def test_a_policy_of_somebody_else_is_left_alone(client: Client, site: Site) -> 
         assert client.get(NNCP, "ovs-br1-vlan-trunk")["metadata"]["generation"] == 1
     finally:
         client.delete(NNCP, "ovs-br1-vlan-trunk")
+
+
+def test_what_is_left_on_a_node_is_told_with_its_place_and_both_values(
+    client: Client, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.topology.snapshot.SETTLE_S", 1.0)
+    site.undo.push("something that leaves a bond behind", lambda _: None)
+    before = client.get(NNS, "w1")["status"]
+    left = {"name": "bond9", "type": "bond", "state": "up"}
+    current = {"interfaces": [*before["currentState"]["interfaces"], left]}
+    client.patch(NNS, "w1", None, {"status": {"currentState": current}}, subresource="status")
+    with pytest.raises(EnvironmentTimeout) as raised:
+        site.close()
+    assert "wanted: as it was before the feature" in str(raised.value)
+    assert "w1: interfaces[bond9 bond] was null" in str(raised.value)
+    assert REFRESH_LABEL in client.get(NNS, "w1")["metadata"]["labels"]
+
+
+def test_nodes_that_come_back_to_what_they_were_are_waited_for(client: Client, site: Site) -> None:
+    site.undo.push("something that the node reports late", lambda _: None)
+    before = client.get(NNS, "w2")["status"]
+    client.patch(NNS, "w2", None, {"status": {"currentState": {"interfaces": []}}}, subresource="status")
+    back = threading.Timer(0.5, client.patch, (NNS, "w2", None, {"status": before}), {"subresource": "status"})
+    back.start()
+    site.close()
+    back.join()
