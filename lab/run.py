@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.access.client import Client
+from lab.access.kinds import NNS
 from lab.core import process, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import AccessDenied, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
@@ -20,6 +21,7 @@ from lab.faults.port import FaultPort
 from lab.target.capabilities import Capabilities, detect
 from lab.target.connect import connect
 from lab.target.inventory import Target
+from lab.topology import snapshot
 from lab.topology.clean import clean
 from lab.topology.lease import RunLease
 from lab.topology.manifests import Manifests
@@ -66,6 +68,9 @@ class Lab:
             raise EnvironmentBroken(
                 f"a schedulable worker ({self.target.node_selector})", "there is none", self.client.server
             )
+        if self.client.serves(NNS):
+            with _timed(self.phases, "nodes read"):
+                snapshot.refresh(self.client, self.capabilities.workers)
         return self
 
     def _reach(self) -> Client:

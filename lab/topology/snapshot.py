@@ -7,16 +7,19 @@ cables of pods, which come and go with other people's work too. Reading only; un
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from lab.access.client import Client
-from lab.access.kinds import NNS
+from lab.access.kinds import NNS, Obj
 from lab.core.deadline import Deadline
-from lab.core.wait import Seen, Signal, wait_until
+from lab.core.errors import WaitTimeout
+from lab.core.wait import Periodic, Seen, Signal, wait_until
 
 SETTLE_S = 20.0
+QUIET_S, RESTLESS_S = 1.0, 8.0
 REFRESH_LABEL = "nmstate.io/force-nns-refresh"
 """kubernetes-nmstate reads the node again when this label changes; by itself it does so once a minute."""
 RESTLESS = frozenset({
@@ -31,9 +34,13 @@ State = dict[str, str]
 
 def take(client: Client, nodes: Sequence[str]) -> State:
     """The present NodeNetworkState of the nodes; one without is left out."""
+    return _states(client.list(NNS), nodes)
+
+
+def _states(objects: Iterable[Obj], nodes: Sequence[str]) -> State:
     return {
         str(nns["metadata"]["name"]): canonical((nns.get("status") or {}).get("currentState") or {})
-        for nns in client.list(NNS)
+        for nns in objects
         if nns["metadata"]["name"] in nodes
     }
 
@@ -100,21 +107,51 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def refresh(client: Client, nodes: Sequence[str]) -> None:
+    """Have nmstate read the nodes again, and wait until it has nothing new to say for a second.
+
+    A reading that changes nothing is not written (kubernetes-nmstate controllers/handler/node_controller.go), so there
+    is nothing else to wait for.
+    """
+    stamp = str(time.time_ns())
+    known = [str(nns["metadata"]["name"]) for nns in client.list(NNS)]
+    signal = Signal()
+    with client.watch(NNS, signal=signal) as watch:
+        for node in set(known) & set(nodes):
+            client.patch(NNS, node, None, {"metadata": {"labels": {REFRESH_LABEL: stamp}}})
+        quiet, seen = Deadline.after(QUIET_S), ""
+
+        def observe() -> Seen[None]:
+            nonlocal quiet, seen
+            while watch.take(0):
+                pass
+            told = json.dumps([nns.get("status") for nns in watch.items.values()], sort_keys=True)
+            if told != seen:
+                quiet, seen = Deadline.after(QUIET_S), told
+            return Seen("reading", quiet.expired)
+
+        with suppress(WaitTimeout):
+            # A node whose network never rests is read as it is.
+            wait_until(
+                f"the network of {', '.join(sorted(nodes))}",
+                "read again by nmstate",
+                observe,
+                deadline=Deadline.after(RESTLESS_S),
+                changes=Periodic(QUIET_S / 4, "silence is no event"),
+            )
+
+
 def wait_as_before(client: Client, before: State, *, deadline: Deadline | None = None) -> None:
-    """Wait until the nodes are as they were. Raises EnvironmentTimeout with every difference that stays."""
+    """Wait until the nodes, read again, are as they were. Raises EnvironmentTimeout with every difference that stays."""
     deadline = deadline or Deadline.after(SETTLE_S)
-    if not differences(before, take(client, list(before))):
-        return
-    for node in before:
-        stamp = str(int(datetime.now(UTC).timestamp() * 1e9))
-        client.patch(NNS, node, None, {"metadata": {"labels": {REFRESH_LABEL: stamp}}})
+    refresh(client, list(before))
     signal = Signal()
     with client.watch(NNS, signal=signal) as watch:
 
         def observe() -> Seen[None]:
             while watch.take(0):
                 pass
-            found = differences(before, take(client, list(before)))
+            found = differences(before, _states(watch.items.values(), list(before)))
             return Seen("; ".join(found[:8]) or "as before", not found)
 
         wait_until(

@@ -177,7 +177,10 @@ def _comparable(iface: Iface, found: Mapping[str, Any], host: Host) -> Mapping[s
     section = document.get("ipv6")
     if section is not None and "address" in section:
         kept = [a for a in section["address"] if not ip_interface(a["ip"]).is_link_local]
-        document["ipv6"] = {**section, "address": kept, "enabled": bool(kept)}
+        # A link whose IPv6 is on has only a link-local address until somebody gives it another.
+        link, wanted = host.links.get(iface.name), iface.data.get("ipv6", {}).get("enabled")
+        enabled = bool(kept) or bool(wanted and link is not None and link.ipv6)
+        document["ipv6"] = {**section, "address": kept, "enabled": enabled}
     return document
 
 
