@@ -142,7 +142,7 @@ def refresh(client: Client, nodes: Sequence[str]) -> None:
 
 
 def wait_as_before(client: Client, before: State, *, deadline: Deadline | None = None) -> None:
-    """Wait until the nodes, read again, are as they were. Raises EnvironmentTimeout with every difference that stays."""
+    """Wait until the nodes, read again, are as they were. Raises EnvironmentTimeout with each difference that stays."""
     deadline = deadline or Deadline.after(SETTLE_S)
     refresh(client, list(before))
     signal = Signal()
