@@ -46,7 +46,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("allow-disruptive: true", "allow-disruptve: true", ["'allow-disruptve'", "did you mean 'allow-disruptive'"]),
         ("allow-disruptive: true", "allow-disruptive: perhaps", ["true or false", "'perhaps'"]),
         ("faults: [virtlab, fault]", "faults: virtlab fault", ["faults", "a command as a list", "'virtlab fault'"]),
-        ('"{host}", "{port}"]', "nowhere]", ["outside.outside.connect", "{host} and {port}"]),
+        ('"{host}", "{port}"]', "nowhere]", ["outside.machine.connect", "{host} and {port}"]),
         ("outside: gateway-1993", "outside: gateway-7", ["'gateway-7'", "gateway-1993, gateway-2024"]),
         ("bond2: [enp7s0f0", "bond2: [ens3", ["may be touched in bond2", "'ens3', which the target protects"]),
         ("vlans:\n", "vlans: {}\nmore:\n", ["vlans", "a list", "a mapping"]),
