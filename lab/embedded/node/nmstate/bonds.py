@@ -72,10 +72,14 @@ def kernel_bond(mode: str, options: Mapping[str, Any], known: Bond | None) -> Bo
     other = dict(known.other) if known is not None and known.mode == mode else {}
     other.pop("lacp-fallback-ab", None)
     if mode == "802.3ad":
-        other.setdefault("lacp-time", "fast")
+        # Documentation/networking/bonding.rst: lacp_rate is slow unless told otherwise.
+        other.setdefault("lacp-time", "slow")
         rate = str(options.get("lacp_rate", ""))
         if rate:
             other["lacp-time"] = "fast" if rate in ("fast", "1") else "slow"
+    if bond_mode.startswith("balance"):
+        # The kernel's driver spreads flows over a member that came back at once; Open vSwitch at its next rebalance.
+        other["bond-rebalance-interval"] = "1000"
     if options.get("miimon") is not None:
         other["bond-miimon-interval"] = str(options["miimon"])
     if options.get("primary"):
@@ -89,5 +93,4 @@ def own_bond(section: Mapping[str, Any]) -> Bond:
     mode = section.get("mode", "active-backup")
     lacp, bond_mode = REALISED[mode]
     up, down = int(section.get("bond-updelay", 0)), int(section.get("bond-downdelay", 0))
-    other = (("lacp-time", "fast"),) if lacp == "active" else ()
-    return Bond(mode, lacp, bond_mode, other, up, down, own=True)
+    return Bond(mode, lacp, bond_mode, (), up, down, own=True)
