@@ -1,7 +1,7 @@
 """What a lab is made of: plain data, nothing that acts.
 
-The default plan is the one drawn in the design: workers with a machine NIC, an external NIC and two
-pairs of trunk NICs, one top-of-rack switch, and a gateway host on each VLAN.
+The default plan is the one drawn in the design: workers with a machine NIC, an external NIC, two pairs of
+NICs that the top-of-rack switch aggregates and one pair that it does not, and a gateway host on each VLAN.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ MACHINE_GATEWAY = IPv4Interface(f"{MACHINE_NET[254]}/{MACHINE_NET.prefixlen}")
 MACHINE_HOST, MACHINE_NIC = "machine", "ens3"
 AGENT_PORT = 10250
 LAGS = (("enp6s0f0", "enp6s0f1"), ("enp7s0f0", "enp7s0f1"))
+"""Pairs that the switch takes as an LACP aggregate each."""
+TRUNKS = ("enp8s0f0", "enp8s0f1")
+"""NICs on trunk ports of their own: what a bond without LACP (active-backup) needs of a switch."""
 MOST_WORKERS = 9
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 
@@ -46,7 +49,7 @@ class NodeSpec:
 
     @property
     def nics(self) -> tuple[str, ...]:
-        return (MACHINE_NIC, "enp1s0", *(nic for lag in LAGS for nic in lag))
+        return (MACHINE_NIC, "enp1s0", *(nic for lag in LAGS for nic in lag), *TRUNKS)
 
     def mac(self, nic: str) -> str:
         """The NIC's address: the same in every lab, and below what the kernel gives to a pod's veth.
