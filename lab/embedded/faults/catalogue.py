@@ -14,10 +14,12 @@ from typing import Any
 from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.gateway_down import GatewayDown
+from lab.embedded.faults.lacp_off import LacpOff
+from lab.embedded.faults.member_down import MemberDown
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.vlan_missing import VlanMissing
 
-FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown())
+FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown(), MemberDown(), LacpOff())
 
 
 def find(name: str) -> Fault:

@@ -6,11 +6,14 @@ answer, so this is all it is given.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lab.embedded.errors import UsageError
+from lab.embedded.fabric import switch
+from lab.embedded.model.spec import NodeSpec
 
 Runner = Callable[[Sequence[str]], Awaitable[str]]
 """Runs an argument list somewhere and returns what it printed. Raises CommandFailed."""
@@ -50,6 +53,23 @@ def one_of(what: str, given: str, known: Sequence[str]) -> str:
     if given not in known:
         raise UsageError(f"wanted {what} of this lab", repr(given), advice=f"one of {', '.join(known)}")
     return given
+
+
+def spec(node: str) -> NodeSpec:
+    """A worker of the plan by its name, which ends in its number."""
+    return NodeSpec(node, int(node.rpartition("-")[2]))
+
+
+async def cable(site: Site, node: str, nic: str) -> str:
+    """The switch's port that a NIC is plugged into. Raises UsageError naming the NICs that are."""
+    listed = (await site.switch(["ip", "-j", "link", "show", "type", "veth"])).strip()
+    first = switch.port(spec(node), "")
+    known = [name.removeprefix(first) for name in _names(listed) if name.startswith(first)]
+    return switch.port(spec(node), one_of(f"a NIC of {node}", nic, known))
+
+
+def _names(links: str) -> list[str]:
+    return [str(link["ifname"]) for link in json.loads(links)]
 
 
 def vlan_of(arguments: Mapping[str, str]) -> int:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.embedded.errors import FaultError
-from lab.embedded.faults.site import Site, one_of, vlan_of
+from lab.embedded.fabric import switch
+from lab.embedded.faults.site import Site, one_of, spec, vlan_of
+from lab.embedded.model.spec import LAGS, TRUNKS
 
 EVERY = frozenset(range(4096))
 
 
 class VlanMissing:
-    """``switchport trunk allowed vlan except N`` on every aggregate of a node."""
+    """``switchport trunk allowed vlan except N`` on every trunk of a node."""
 
     name = "vlan-missing"
     layer = "fabric"
@@ -40,8 +42,10 @@ class VlanMissing:
 
     async def _trunks(self, site: Site, node: str) -> list[str]:
         listed = (await site.switch(["ovs-vsctl", "list-ports", "tor"])).split()
-        number = node.rpartition("-")[2]
-        return [port for port in listed if port.startswith(f"w{number}.lag")]
+        worker = spec(node)
+        lags = [switch.lag(worker, pair) for pair in range(len(LAGS))]
+        known = [*lags, *(switch.port(worker, nic) for nic in TRUNKS)]
+        return [name for name in listed if name in known]
 
     async def _allowed(self, site: Site, port: str) -> frozenset[int]:
         # An empty list means all of them (ovs-vswitchd.conf.db(5), Port, trunks).

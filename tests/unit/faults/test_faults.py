@@ -17,14 +17,38 @@ from lab.embedded.faults.vlan_missing import EVERY
 
 
 class Switch:
-    """``ovs-vsctl`` of a switch with two lags a worker; ``deaf`` answers and changes nothing."""
+    """``ovs-vsctl`` and ``ip`` of a switch with two lags a worker; ``deaf`` answers and changes nothing."""
 
     def __init__(self) -> None:
-        self.trunks: dict[str, list[int]] = {f"w{n}.lag{m}": [] for n in (1, 2) for m in (1, 2)}
+        names = [f"w{n}.{port}" for n in (1, 2) for port in ("lag0", "lag1", "enp8s0f0", "enp8s0f1")]
+        self.trunks: dict[str, list[int]] = {name: [] for name in names}
+        self.up = {f"w{n}.{nic}": True for n in (1, 2) for nic in ("ens3", "enp6s0f0", "enp6s0f1", "enp8s0f0")}
+        self.lag0 = {"w1.enp6s0f0": "1", "w1.enp6s0f1": "1"}
+        """Interface -> key of the first worker's first aggregate."""
         self.deaf = False
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
+            case ["ip", "-j", "link", "show", "type", "veth"]:
+                return json.dumps([{"ifname": name} for name in self.up])
+            case ["ip", "link", "set", port, state]:
+                self.up[port] = self.up[port] if self.deaf else state == "up"
+                return ""
+            case ["ip", "-j", "link", "show", "dev", port]:
+                return json.dumps([{"ifname": port, "flags": ["BROADCAST", *["UP"] * self.up[port]]}])
+            case ["ovs-vsctl", "list-ifaces", "tor"]:
+                return "\n".join([*self.lag0, "w1.ens3"]) + "\n"
+            case ["ovs-vsctl", "get", "Interface", port, "other_config:lacp-aggregation-key"]:
+                return f'"{self.lag0[port]}"\n'
+            case ["ovs-vsctl", "get", "Interface", port, "_uuid"]:
+                return f"uuid-of-{port}\n"
+            case ["ovs-vsctl", "--id=@new", "create", "Interface", name, more, *rest]:
+                assert rest[:5] == ["--", "remove", "Port", "w1.lag0", "interfaces"]
+                assert rest[6:] == ["--", "add", "Port", "w1.lag0", "interfaces", "@new"]
+                if not self.deaf:
+                    del self.lag0[rest[5].removeprefix("uuid-of-")]
+                    self.lag0[name.removeprefix("name=")] = more
+                return ""
             case ["ovs-vsctl", "list-ports", "tor"]:
                 return "\n".join([*self.trunks, "gateway-2024"]) + "\n"
             case ["ovs-vsctl", "get", "Port", port, "trunks"]:
@@ -40,13 +64,17 @@ class Switch:
 
 
 class Node:
-    """``ovs-vsctl`` of a node with bridge mappings."""
+    """``ovs-vsctl`` of a node with bridge mappings, and ``ip`` of its NICs, which are plugged into the switch."""
 
-    def __init__(self, mappings: str) -> None:
-        self.mappings = mappings
+    def __init__(self, number: int, switch: Switch) -> None:
+        self.mappings = "physnet:br-ex,vlan-2024:ovs-br1,vlan-1993:ovs-br1"
+        self.number, self.switch = number, switch
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
+            case ["ip", "-j", "link", "show", "dev", nic]:
+                carrier = self.switch.up[f"w{self.number}.{nic}"]
+                return json.dumps([{"ifname": nic, "flags": ["UP", *["LOWER_UP"] * carrier]}])
             case ["ovs-vsctl", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings"]:
                 return f'"{self.mappings}"\n'
             case ["ovs-vsctl", "set", "Open_vSwitch", ".", word]:
@@ -74,7 +102,7 @@ class Host:
 class Lab:
     def __init__(self, folder: Path) -> None:
         self.switch = Switch()
-        self.nodes = {f"worker-{n}": Node("physnet:br-ex,vlan-2024:ovs-br1,vlan-1993:ovs-br1") for n in (1, 2)}
+        self.nodes = {f"worker-{n}": Node(n, self.switch) for n in (1, 2)}
         self.hosts = {"outside": Host(), "gateway-2024": Host(), "gateway-1993": Host()}
         self.active = Active(folder / "faults")
 
@@ -102,8 +130,9 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_a_missing_vlan_is_off_all_trunks_of_one_worker_and_no_other(lab: Lab) -> None:
     lab.set("vlan-missing", "node=worker-1", "vlan=2024")
-    assert all(lab.switch.carries(port) == EVERY - {2024} for port in ("w1.lag1", "w1.lag2"))
-    assert all(lab.switch.carries(port) == EVERY for port in ("w2.lag1", "w2.lag2"))
+    cut = {port for port in lab.switch.trunks if lab.switch.carries(port) == EVERY - {2024}}
+    assert cut == {"w1.lag0", "w1.lag1", "w1.enp8s0f0", "w1.enp8s0f1"}
+    assert all(lab.switch.carries(port) == EVERY for port in lab.switch.trunks if port not in cut)
     assert [entry["arguments"] for entry in lab.active.entries()] == [{"node": "worker-1", "vlan": "2024"}]
     lab.heal("vlan-missing")
     assert lab.switch.trunks["w1.lag1"] == []
@@ -158,7 +187,7 @@ def test_healing_nothing_is_fine_and_healing_what_is_not_set_is_not(lab: Lab) ->
 
 def test_a_fault_that_changed_nothing_is_no_fault(lab: Lab) -> None:
     lab.switch.deaf = True
-    with pytest.raises(FaultError, match=r"wanted VLAN 2024 off the trunk w1\.lag1: the switch still allows it"):
+    with pytest.raises(FaultError, match=r"wanted VLAN 2024 off the trunk w1\.lag0: the switch still allows it"):
         lab.set("vlan-missing", "node=worker-1", "vlan=2024")
     assert lab.active.entries() == []
 
@@ -167,6 +196,53 @@ def test_a_node_without_trunks_cannot_lose_a_vlan(lab: Lab) -> None:
     lab.switch.trunks = {"w2.lag1": []}
     with pytest.raises(FaultError, match="wanted the trunks of worker-1 on the switch: it has none of that node"):
         lab.set("vlan-missing", "node=worker-1", "vlan=2024")
+
+
+def test_a_cut_cable_takes_the_carrier_of_one_nic(lab: Lab) -> None:
+    lab.set("member-down", "node=worker-2", "nic=enp8s0f0")
+    assert [port for port, up in lab.switch.up.items() if not up] == ["w2.enp8s0f0"]
+    lab.heal("member-down")
+    assert all(lab.switch.up.values())
+
+
+def test_a_cable_that_was_not_cut_is_no_fault(lab: Lab) -> None:
+    lab.switch.deaf = True
+    with pytest.raises(FaultError, match=r"wanted ens3 of worker-1 without carrier: its flags .*'LOWER_UP'"):
+        lab.set("member-down", "node=worker-1", "nic=ens3")
+
+
+def test_a_cable_that_stays_cut_is_not_healed(lab: Lab) -> None:
+    lab.set("member-down", "node=worker-1", "nic=ens3")
+    lab.switch.deaf = True
+    with pytest.raises(FaultError, match=r"wanted the switch's port w1\.ens3 up: its flags are \['BROADCAST'\]"):
+        lab.heal("member-down")
+
+
+def test_a_suspended_port_leaves_its_aggregate_and_comes_back_with_its_key(lab: Lab) -> None:
+    lab.set("lacp-off", "node=worker-1", "nic=enp6s0f0")
+    assert lab.switch.lag0 == {"w1.enp6s0f1": "1", "w1.enp6s0f0.off": "type=internal"}
+    assert lab.switch.up["w1.enp6s0f0"]
+    lab.heal("lacp-off")
+    assert lab.switch.lag0 == {"w1.enp6s0f1": "1", "w1.enp6s0f0": "other_config:lacp-aggregation-key=1"}
+
+
+def test_a_port_that_stays_in_its_aggregate_was_not_suspended(lab: Lab) -> None:
+    lab.switch.deaf = True
+    with pytest.raises(FaultError, match=r"wanted w1\.enp6s0f0 out of w1\.lag0: the switch still has it there"):
+        lab.set("lacp-off", "node=worker-1", "nic=enp6s0f0")
+
+
+def test_a_suspended_port_has_its_light_on(lab: Lab) -> None:
+    lab.switch.up["w1.enp6s0f0"] = False
+    with pytest.raises(FaultError, match=r"wanted enp6s0f0 of worker-1 with its light on: its flags are \['UP'\]"):
+        lab.set("lacp-off", "node=worker-1", "nic=enp6s0f0")
+
+
+def test_a_port_that_does_not_come_back_is_not_healed(lab: Lab) -> None:
+    lab.set("lacp-off", "node=worker-1", "nic=enp6s0f0")
+    lab.switch.deaf = True
+    with pytest.raises(FaultError, match=r"wanted w1\.enp6s0f0 back in w1\.lag0: the switch has it not"):
+        lab.heal("lacp-off")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +257,8 @@ def test_a_node_without_trunks_cannot_lose_a_vlan(lab: Lab) -> None:
         (["vlan-missing", "node=worker-1", "vlan=abc"], 2, ["a VLAN id from 1 to 4094: 'abc'"]),
         (["vlan-missing", "node=worker-1", "vlan=²"], 2, ["a VLAN id from 1 to 4094: '²'"]),
         (["gateway-down", "vlan=7"], 2, ["'gateway-7'", "try: one of gateway-2024, gateway-1993"]),
+        (["member-down", "node=worker-1", "nic=x"], 2, ["a NIC of worker-1 of this lab: 'x'", "ens3, enp6s0f0"]),
+        (["lacp-off", "node=worker-1", "nic=enp8s0f0"], 2, ["in an LACP aggregate: 'enp8s0f0'", "one of enp6s0f0"]),
         (
             ["bridge-mapping-missing", "node=worker-1", "localnet=../x"],
             1,
