@@ -134,6 +134,19 @@ def test_typed_creation_and_deletion(kubectl: Run) -> None:
     )
 
 
+def test_a_debug_pod_of_a_node_keeps_what_go_embeds(kubectl: Run) -> None:
+    """kubectl sends it as protobuf, where a volume's source is a message of its own."""
+    kubectl("apply", "-f", "-", input={"apiVersion": "v1", "kind": "Node", "metadata": {"name": "debugged"}})
+    try:
+        made = kubectl("debug", "node/debugged", "--image=busybox", "--attach=false", "--profile=general")
+        assert "unknown field" not in made.stderr
+        pod = json.loads(kubectl("get", "pods", "-o", "json").stdout)["items"][0]
+        assert pod["spec"]["volumes"][0]["hostPath"]["path"] == "/"
+        assert pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] == "/host"
+    finally:
+        kubectl("delete", "node", "debugged")
+
+
 def test_waiting_for_a_condition(kubectl: Run) -> None:
     kubectl("apply", "-f", "-", input=vm_manifest("vm"))
     patch = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True"}]}})

@@ -19,6 +19,10 @@ Obj = dict[str, Any]
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAX_DEPTH = 100
+_EMBEDDED = frozenset(
+    {"ephemeralContainerCommon", "handler", "localObjectReference", "persistentVolumeSource", "volumeSource"}
+)
+"""Messages that Go embeds (`json:",inline"` in api/core/v1/types.go): in JSON their fields stand in the one around."""
 
 
 @functools.cache
@@ -99,6 +103,8 @@ def _message(data: bytes, kind: str, depth: int) -> Obj:
         value = _value(raw, of, depth)
         if label == "repeated":
             result.setdefault(name, []).append(value)
+        elif name in _EMBEDDED and isinstance(value, dict):
+            result.update(value)
         elif value not in ("", None):
             # Go writes plain strings even when they are empty, and its JSON leaves them out.
             result[name] = value
