@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lab.embedded.host.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, mount
+
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x04000000, 0x20000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,11 +26,6 @@ def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
-
-
-def mount(kind: str, target: str, flags: int = MS_NOSUID | MS_NODEV) -> None:
-    """Mount a fresh filesystem of ``kind`` (tmpfs, proc) on ``target``. Raises OSError."""
-    _check(_libc.mount(kind.encode(), target.encode(), kind.encode(), flags, None), f"mount {kind} on {target}")
 
 
 def die_with_parent() -> None:
@@ -76,22 +72,24 @@ def reap_until(main: int, again: Callable[[], int] | None = None) -> None:
             began, main = time.monotonic(), again()
 
 
-def enter_node(hostname: str, ready: int, body: Callable[[], None]) -> None:
+def enter_node(hostname: str, ready: int, prepare: Callable[[], None], body: Callable[[], None]) -> None:
     """Become the keeper of a node: new network, mount, UTS and PID namespaces, with an init inside.
 
-    Writes the PID of that init, as the caller's namespace sees it, to the descriptor ``ready``; the
-    init runs ``body`` again whenever it ends, as a service manager would.  Returns when the init ends.
+    Writes the PID of that init, as the caller's namespace sees it, to the descriptor ``ready``; the init
+    calls ``prepare`` once, when /proc and /run are its own, and then runs ``body`` again whenever it ends,
+    as a service manager would.  Returns when the init ends.
     """
     _check(_libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWNET), "unshare")
-    init = fork(lambda: _node_init(hostname, body))
+    init = fork(lambda: _node_init(hostname, prepare, body))
     os.write(ready, f"{init}\n".encode())
     os.close(ready)
     os.waitpid(init, 0)
 
 
-def _node_init(hostname: str, body: Callable[[], None]) -> None:
+def _node_init(hostname: str, prepare: Callable[[], None], body: Callable[[], None]) -> None:
     die_with_parent()
     socket.sethostname(hostname)
     mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     private_run()
+    prepare()
     reap_until(fork(body), lambda: fork(body))

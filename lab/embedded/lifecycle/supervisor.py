@@ -26,6 +26,7 @@ from lab.embedded.host.namespaces import enter_node, fork, private_run, reap_unt
 from lab.embedded.lifecycle import programs
 from lab.embedded.lifecycle.layout import Layout
 from lab.embedded.model.spec import API_PORT, MACHINE_HOST, LabSpec, NodeSpec
+from lab.embedded.node import ownfiles
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _fork_node(node: NodeSpec, orders: Orders, layout: Layout) -> Child:
         _log_to(layout, node.name)
         os.close(ready_r)
         os.close(wired_w)
-        enter_node(node.name, ready_w, agent)
+        enter_node(node.name, ready_w, lambda: ownfiles.prepare([layout.root]), agent)
 
     fork(keeper)
     os.close(ready_w)
