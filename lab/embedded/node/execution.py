@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
-import pty
-import shutil
 import signal
-import struct
-import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
 from lab.embedded.errors import LabError
-from lab.embedded.host.command import spawn
 from lab.embedded.node.channels import (
     ERROR,
     RESIZE,
@@ -35,8 +29,9 @@ from lab.embedded.node.channels import (
     failure,
     resize_of,
 )
-
-CHUNK = 32 * 1024
+from lab.embedded.node.containers import Process
+from lab.embedded.node.place import Place
+from lab.embedded.node.terminal import CHUNK, END_OF_INPUT, Terminal
 
 
 @dataclass(frozen=True)
@@ -51,12 +46,12 @@ class Command:
 
 
 async def serve(
-    socket: web.WebSocketResponse, protocol: str, command: Command, netns: str | None, env: Mapping[str, str]
+    socket: web.WebSocketResponse, protocol: str, command: Command, place: Place, env: Mapping[str, str]
 ) -> None:
     """Run the command to its end, or until the client is gone; the Status is the last message."""
     first = STDOUT if command.stdout else STDERR if command.stderr else ERROR
     await socket.send_bytes(encode(first, b""))
-    if shutil.which(command.argv[0], path=env["PATH"]) is None:
+    if not place.finds(command.argv[0], env["PATH"]):
         name = command.argv[0]
         why = "no such file or directory" if "/" in name else "executable file not found in $PATH"
         text = f'error executing command in container: failed to exec in container: exec: "{name}": {why}: unknown'
@@ -64,7 +59,7 @@ async def serve(
     else:
         running = _Terminal(socket, protocol, command) if command.tty else _Pipes(socket, protocol, command)
         try:
-            status = await running.run(netns, env)
+            status = await running.run(place, env)
         except LabError as error:
             status = failure(f"error executing command in container: {error}")
     with contextlib.suppress(ConnectionError):
@@ -77,8 +72,8 @@ class _Running:
         self.socket, self.protocol, self.command = socket, protocol, command
         self.process: asyncio.subprocess.Process | None = None
 
-    async def run(self, netns: str | None, env: Mapping[str, str]) -> dict[str, object]:
-        outputs = await self.start(netns, env)
+    async def run(self, place: Place, env: Mapping[str, str]) -> dict[str, object]:
+        outputs = await self.start(place, env)
         assert self.process is not None
         reading = asyncio.create_task(self._input())
         ending = asyncio.create_task(self.process.wait())
@@ -104,7 +99,7 @@ class _Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    async def start(self, netns: str | None, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
+    async def start(self, place: Place, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
         raise NotImplementedError
 
     async def feed(self, data: bytes) -> None:
@@ -140,16 +135,15 @@ class _Running:
 
 
 class _Pipes(_Running):
-    async def start(self, netns: str | None, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
+    async def start(self, place: Place, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         command = self.command
-        self.process = await spawn(
+        self.process = await place.spawn(
             command.argv,
-            netns=netns,
-            env=env,
-            stdin=pipe if command.stdin else nothing,
-            stdout=pipe if command.stdout else nothing,
-            stderr=pipe if command.stderr else nothing,
+            env,
+            pipe if command.stdin else nothing,
+            pipe if command.stdout else nothing,
+            pipe if command.stderr else nothing,
         )
         streams = ((STDOUT, self.process.stdout), (STDERR, self.process.stderr))
         return {asyncio.create_task(self._copy(channel, reader)) for channel, reader in streams if reader}
@@ -171,57 +165,65 @@ class _Pipes(_Running):
 
 
 class _Terminal(_Running):
-    master = -1
+    def __init__(self, socket: web.WebSocketResponse, protocol: str, command: Command) -> None:
+        super().__init__(socket, protocol, command)
+        self.terminal = Terminal()
 
-    async def start(self, netns: str | None, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
-        self.master, slave = pty.openpty()
-        try:
-            # The process must lead a session of its own to get the terminal: job control, Ctrl-C.
-            argv = ["setsid", "--ctty", "--wait", *self.command.argv]
-            environment = {"TERM": "xterm", **env}
-            self.process = await spawn(argv, netns=netns, env=environment, stdin=slave, stdout=slave, stderr=slave)
-        finally:
-            os.close(slave)
-        os.set_blocking(self.master, False)
-        return {asyncio.create_task(self._copy())}
-
-    async def _copy(self) -> None:
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self.master, readable.set)
-        try:
-            while True:
-                await readable.wait()
-                readable.clear()
-                try:
-                    data = os.read(self.master, CHUNK)
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    return
-                if not data:
-                    return
-                await self.show(STDOUT, data)
-        finally:
-            loop.remove_reader(self.master)
+    async def start(self, place: Place, env: Mapping[str, str]) -> set[asyncio.Task[None]]:
+        self.process = await self.terminal.start(self.command.argv, place, env)
+        return {asyncio.create_task(self.terminal.copy(lambda data: self.show(STDOUT, data)))}
 
     async def feed(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self.master, rest) :]
-            except BlockingIOError:
-                await asyncio.sleep(0.01)
+        await self.terminal.feed(data)
 
     async def end_input(self) -> None:
-        await self.feed(b"\x04")
+        await self.terminal.feed(END_OF_INPUT)
 
     def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.terminal.resize(columns, rows)
 
     def close(self) -> None:
-        # `setsid` forks when it already leads a group: the command is in another session than its parent.
-        # Closing the master hangs the terminal up, which ends whoever is on it.
-        if self.master >= 0:
-            os.close(self.master)
-            self.master = -1
+        self.terminal.close()
+
+
+class _Attached(_Running):
+    """Somebody's screen and keyboard at a process that was there before and goes on after."""
+
+    def __init__(self, socket: web.WebSocketResponse, protocol: str, command: Command, process: Process) -> None:
+        super().__init__(socket, protocol, command)
+        self.running = process
+
+    async def follow(self) -> None:
+        """Until the process ends or the client leaves."""
+        reading = asyncio.create_task(self._input())
+        ending = asyncio.create_task(self.running.ended.wait())
+        self.running.watchers.add(self._show)
+        try:
+            await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.running.watchers.discard(self._show)
+            reading.cancel()
+            ending.cancel()
+
+    async def _show(self, stream: str, data: bytes) -> None:
+        wanted = self.command.stdout if stream == "stdout" else self.command.stderr
+        if wanted:
+            await self.show(STDOUT if stream == "stdout" else STDERR, data)
+
+    async def feed(self, data: bytes) -> None:
+        await self.running.feed(data)
+
+    async def end_input(self) -> None:
+        await self.running.end_input()
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.running.resize(columns, rows)
+
+
+async def attach(socket: web.WebSocketResponse, protocol: str, command: Command, process: Process) -> None:
+    """Join a client to a container's own process until either ends."""
+    await socket.send_bytes(encode(STDOUT if command.stdout else STDERR if command.stderr else ERROR, b""))
+    await _Attached(socket, protocol, command, process).follow()
+    with contextlib.suppress(ConnectionError):
+        await socket.send_bytes(encode(ERROR, json.dumps(exit_status(0, command.argv)).encode()))
+        await socket.close()

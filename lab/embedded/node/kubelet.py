@@ -57,7 +57,7 @@ class Kubelet:
         self._tools: Tools | None = None
 
     def routes(self) -> list[web.RouteDef]:
-        """exec, logs and dial of the pods here."""
+        """exec, attach, logs and dial of the pods here."""
         return PodRoutes(self.pods, self.workers, lambda: self._tools.path if self._tools else "").routes()
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""HTTP entry points of the pods of one node, as a kubelet has them: exec, logs, and a way to dial out of a pod."""
+"""HTTP entry points of the pods of one node, as a kubelet has them: exec, attach, logs, a way to dial out of a pod."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.embedded.host import netns as namespaces
 from lab.embedded.kube import Informer
 from lab.embedded.node.channels import PROTOCOLS
 from lab.embedded.node.containers import environment, follow, parse
-from lab.embedded.node.execution import Command, serve
+from lab.embedded.node.execution import Command, attach, serve
 from lab.embedded.node.podstatus import ContainerState
 from lab.embedded.node.podworker import PodWorker
 from lab.embedded.node.virtroutes import refusal
@@ -39,6 +39,8 @@ class PodRoutes:
         return [
             web.get("/exec/{ns}/{pod}/{container}", self.exec),
             web.post("/exec/{ns}/{pod}/{container}", self.exec),
+            web.get("/attach/{ns}/{pod}/{container}", self.attach),
+            web.post("/attach/{ns}/{pod}/{container}", self.attach),
             web.get("/logs/{ns}/{pod}/{container}", self.logs),
             web.get("/dial/{ns}/{pod}", self.dial),
         ]
@@ -54,7 +56,7 @@ class PodRoutes:
             return refusal(404, "NotFound", f'container not found ("{container}")')
         return worker
 
-    async def exec(self, request: web.Request) -> web.StreamResponse:
+    def _running(self, request: web.Request) -> tuple[PodWorker, Obj] | web.Response:
         worker = self._worker(request)
         if isinstance(worker, web.Response):
             return worker
@@ -62,25 +64,35 @@ class PodRoutes:
         state = worker.state(name)
         if state is None or not state.running:
             return refusal(500, "InternalError", f'container not found ("{name}")')
+        return worker, next(c for c in worker.pod["spec"]["containers"] if c["name"] == name)
 
-        def wanted(key: str) -> bool:
-            return request.query.get(key, "").lower() in ("1", "true")
-
-        argv = request.query.getall("command", [])
-        command = Command(argv, wanted("stdin"), wanted("stdout"), wanted("stderr"), wanted("tty"))
-        if not argv:
+    async def exec(self, request: web.Request) -> web.StreamResponse:
+        found = self._running(request)
+        if isinstance(found, web.Response):
+            return found
+        worker, container = found
+        command = _command(request)
+        if not command.argv:
             return refusal(400, "BadRequest", "you must specify a command for the container")
-        if not (command.stdin or command.stdout or command.stderr):
-            return refusal(400, "BadRequest", "you must specify at least 1 of stdin, stdout, stderr")
-        ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
-        await ws.prepare(request)
-        if ws.ws_protocol is None:
-            text = f"unable to upgrade: wanted one of {', '.join(PROTOCOLS)}"
-            await ws.close(code=1002, message=text.encode())
-            return ws
-        container = next(c for c in worker.pod["spec"]["containers"] if c["name"] == name)
-        env = environment(container, worker.pod, self.path())
-        await serve(ws, ws.ws_protocol, command, worker.netns, env)
+        ws = await _upgraded(request)
+        if ws.ws_protocol is not None:
+            env = environment(container, worker.pod, self.path())
+            await serve(ws, ws.ws_protocol, command, worker.place(container), env)
+        return ws
+
+    async def attach(self, request: web.Request) -> web.StreamResponse:
+        """Join the container's own process; one whose program runs elsewhere has none."""
+        found = self._running(request)
+        if isinstance(found, web.Response):
+            return found
+        worker, container = found
+        process = worker.process(container["name"])
+        if process is None:
+            return refusal(500, "InternalError", f'container "{container["name"]}" has no process to attach to')
+        command = _command(request)
+        ws = await _upgraded(request)
+        if ws.ws_protocol is not None:
+            await attach(ws, ws.ws_protocol, command, process)
         return ws
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
@@ -129,6 +141,29 @@ class PodRoutes:
             await ws.prepare(request)
             await _relay(ws, sock, udp=proto == "udp")
         return ws
+
+
+def _command(request: web.Request) -> Command:
+    """What the client asks for. Raises HTTPBadRequest."""
+
+    def wanted(key: str) -> bool:
+        return request.query.get(key, "").lower() in ("1", "true")
+
+    argv = request.query.getall("command", [])
+    command = Command(argv, wanted("stdin"), wanted("stdout"), wanted("stderr"), wanted("tty"))
+    if not (command.stdin or command.stdout or command.stderr):
+        raise web.HTTPBadRequest(text="you must specify at least 1 of stdin, stdout, stderr")
+    return command
+
+
+async def _upgraded(request: web.Request) -> web.WebSocketResponse:
+    """The client's websocket, closed and without protocol when it speaks none that is known here."""
+    ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
+    await ws.prepare(request)
+    if ws.ws_protocol is None:
+        text = f"unable to upgrade: wanted one of {', '.join(PROTOCOLS)}"
+        await ws.close(code=1002, message=text.encode())
+    return ws
 
 
 class _Shown:

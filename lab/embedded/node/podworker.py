@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import LabError
@@ -18,12 +19,14 @@ from lab.embedded.host import netns as namespaces
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import POD
 from lab.embedded.node import nad as nads
+from lab.embedded.node import rootfs
 from lab.embedded.node.cni import Cni, network_status
 from lab.embedded.node.containers import LogFile, Process, command_of, environment
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Attachment, Launcher, Launchers
 from lab.embedded.node.nad import CniError
 from lab.embedded.node.names import netns_name, now
+from lab.embedded.node.place import Place
 from lab.embedded.node.podstatus import ContainerState, conditions, phase_of
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,9 @@ class PodWorker:
         self.namespace, self.name, self.uid = meta["namespace"], meta["name"], meta["uid"]
         self.host_network = bool(pod["spec"].get("hostNetwork"))
         labels = meta.get("labels") or {}
+        owners = meta.get("ownerReferences") or []
+        self.stands_for_programs = any(owner.get("kind") == "Node" for owner in owners)
+        """A pod of the node itself: its containers' programs run on the node without it."""
         self.vmi_uid = labels.get("kubevirt.io/created-by", "") if labels.get("kubevirt.io") == "virt-launcher" else ""
         self.attachments: list[Attachment] = []
         self.sandbox = False
@@ -84,8 +90,25 @@ class PodWorker:
         """Path of the pod's namespace; None for the node's own."""
         return None if self.host_network else namespaces.path(netns_name(self.uid))
 
+    @property
+    def folder(self) -> Path:
+        """What the node keeps of this pod."""
+        return Path(self.tools.ctx.rundir, "pods", self.uid)
+
+    def place(self, container: Obj) -> Place:
+        """Where a container's processes run."""
+        root = self._root(container["name"])
+        return Place(self.netns, root if root.is_dir() else None, container.get("workingDir"))
+
+    def process(self, container: str) -> Process | None:
+        """The running process of a container, for who wants to attach to it."""
+        return self._processes.get(container)
+
+    def _root(self, container: str) -> Path:
+        return self.folder / container / "root"
+
     def log_file(self, container: str) -> LogFile:
-        return LogFile(self.tools.ctx.rundir / "pods" / self.uid / f"{container}.log")
+        return LogFile(self.folder / f"{container}.log")
 
     def state(self, container: str) -> ContainerState | None:
         return next((state for state in self.states if state.name == container), None)
@@ -223,11 +246,20 @@ class PodWorker:
     async def _once(self, state: ContainerState, container: Obj) -> int:
         if self.vmi_uid and state.name == "compute":
             return await self._launcher(state)
-        if self.host_network or self.vmi_uid:
+        if self.stands_for_programs or self.vmi_uid:
             return await self._placeholder(state)
-        env = environment(container, self.pod, self.tools.path)
-        file = self.log_file(state.name)
-        process = await Process.start(command_of(container), self.netns, env, container.get("workingDir"), file)
+        mounted = rootfs.volumes(self.pod, container, self.folder / "volumes")
+        if mounted and not self._root(state.name).is_dir():
+            rootfs.build(self._root(state.name), mounted)
+        stdin, tty = bool(container.get("stdin")), bool(container.get("tty"))
+        process = await Process.start(
+            command_of(container),
+            self.place(container),
+            environment(container, self.pod, self.tools.path),
+            self.log_file(state.name),
+            stdin=stdin,
+            tty=tty,
+        )
         self._processes[state.name] = process
         await self._begin(state, str(process.process.pid))
         return await process.wait()
@@ -255,7 +287,7 @@ class PodWorker:
         return status
 
     async def _placeholder(self, state: ContainerState) -> int:
-        """A container whose program runs elsewhere on the node (host-network pods) or is part of QEMU."""
+        """A container whose program runs on the node without it, or is part of QEMU."""
         await self._begin(state, state.name)
         await self._halt.wait()
         return 0
@@ -282,6 +314,8 @@ class PodWorker:
         for process in self._processes.values():
             await process.stop(0)
         self._processes.clear()
+        for state in self.states:
+            rootfs.remove(self._root(state.name))
         for launcher in self.tools.launchers.of(self.vmi_uid):
             if launcher.uid == self.uid:
                 launcher.end(KILLED)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 from lab.embedded.node.channels import PROTOCOLS
-from lab.embedded.node.execution import Command, serve
+from lab.embedded.node.containers import LogFile, Process
+from lab.embedded.node.execution import Command, attach, serve
+from lab.embedded.node.place import Place
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -29,7 +32,7 @@ def play(
     async def handler(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(protocols=PROTOCOLS)
         await ws.prepare(request)
-        await serve(ws, ws.ws_protocol or "", Command(argv, stdin, True, not tty, tty), None, ENV)
+        await serve(ws, ws.ws_protocol or "", Command(argv, stdin, True, not tty, tty), Place(), ENV)
         return ws
 
     async def scene() -> dict[int, bytes]:
@@ -115,7 +118,7 @@ def test_a_client_that_leaves_takes_the_command_along() -> None:
             ws = web.WebSocketResponse(protocols=PROTOCOLS)
             await ws.prepare(request)
             command = Command(["sh", "-c", "echo $$; exec sleep 1000"], False, True, False, False)
-            await serve(ws, "v5.channel.k8s.io", command, None, ENV)
+            await serve(ws, "v5.channel.k8s.io", command, Place(), ENV)
             ended.set()
             return ws
 
@@ -139,3 +142,73 @@ def test_a_client_that_leaves_takes_the_command_along() -> None:
             os.kill(pids[0], 0)
 
     asyncio.run(scene())
+
+
+def joined(container: list[str], *, tty: bool, typed: list[bytes], folder: Path) -> tuple[dict[int, bytes], int, str]:
+    """Attach to a container's own process and type: what came on each channel, its exit status, its log."""
+
+    async def scene() -> tuple[dict[int, bytes], int, str]:
+        log = LogFile(folder / "c.log")
+        process = await Process.start(container, Place(), ENV, log, stdin=True, tty=tty)
+        ending = asyncio.ensure_future(process.wait())
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            ws = web.WebSocketResponse(protocols=PROTOCOLS)
+            await ws.prepare(request)
+            await attach(ws, ws.ws_protocol or "", Command([], True, True, not tty, tty), process)
+            return ws
+
+        app = web.Application()
+        app.router.add_get("/attach", handler)
+        found: dict[int, bytes] = {}
+        async with TestServer(app) as server, ClientSession() as session, asyncio.timeout(20):
+            ws = await session.ws_connect(server.make_url("/attach"), protocols=["v5.channel.k8s.io"])
+            for message in typed:
+                await ws.send_bytes(message)
+            async for message in ws:
+                found[message.data[0]] = found.get(message.data[0], b"") + message.data[1:]
+            return found, await ending, log.path.read_text()
+
+    return asyncio.run(scene())
+
+
+def test_attached_to_a_terminal(tmp_path: Path) -> None:
+    typed = [b'\x04{"Width":100,"Height":40}', b"\x00stty size; exit 7\n"]
+    found, code, log = joined(["sh"], tty=True, typed=typed, folder=tmp_path)
+    assert b"40 100" in found[1]
+    assert status(found)["status"] == "Success"
+    assert code == 7
+    assert "40 100" in log
+
+
+def test_attached_to_pipes(tmp_path: Path) -> None:
+    script = ["sh", "-c", "read x; echo got $x; echo bad >&2; cat"]
+    found, code, log = joined(script, tty=False, typed=[b"\x00one\n", b"\x00two\n", b"\xff\x00"], folder=tmp_path)
+    assert (found[1], found[2]) == (b"got one\ntwo\n", b"bad\n")
+    assert code == 0
+    assert "stdout F got one" in log
+
+
+def test_a_process_goes_on_when_who_was_attached_leaves(tmp_path: Path) -> None:
+    async def scene() -> int:
+        process = await Process.start(["sh", "-c", "read x; exit 5"], Place(), ENV, LogFile(tmp_path / "c"), stdin=True)
+        ending = asyncio.ensure_future(process.wait())
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            ws = web.WebSocketResponse(protocols=PROTOCOLS)
+            await ws.prepare(request)
+            await attach(ws, "v5.channel.k8s.io", Command([], True, True, True, False), process)
+            return ws
+
+        app = web.Application()
+        app.router.add_get("/attach", handler)
+        async with TestServer(app) as server, ClientSession() as session, asyncio.timeout(20):
+            first = await session.ws_connect(server.make_url("/attach"), protocols=PROTOCOLS)
+            await first.receive_bytes()
+            await first.close()
+            assert not ending.done()
+            second = await session.ws_connect(server.make_url("/attach"), protocols=PROTOCOLS)
+            await second.send_bytes(b"\x00go\n")
+            return await ending
+
+    assert asyncio.run(scene()) == 5
