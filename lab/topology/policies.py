@@ -34,8 +34,10 @@ class Policies:
         self._now: dict[str, list[Obj]] = {}
         """Name in the manifest -> the policies that stand for it, as they were applied."""
 
-    def ensure(self, document: Obj, *, disruptive: bool = False) -> bool:
+    def ensure(self, document: Obj, *, disruptive: bool = False, checked: bool = True) -> bool:
         """Make a documented policy, adapted to this lab, the nodes' own; returns whether anything was applied.
+
+        Unless it is *checked*, NICs are not looked at before: for a policy that is meant to be refused by the platform.
 
         Raises as nmstate.policy.apply; UsageError when it touches what it must not; EnvironmentBroken when a policy of
         that name is somebody else's, a worker lacks a NIC that the target names, or has what the policy would make.
@@ -50,7 +52,7 @@ class Policies:
             self._make_way(name, wanted)
             wanted = [self._with_former(p, old) for p, old in zip(wanted, self._now[name], strict=True)]
         else:
-            wanted = [self._prepared(policy) for policy in wanted]
+            wanted = [self._prepared(policy, checked) for policy in wanted]
         self._now[name] = wanted
         for policy in wanted:
             nmstate.apply(self._client, policy)
@@ -85,10 +87,11 @@ class Policies:
     def _nodes_of(self, policy: Obj) -> list[str]:
         return [n for n in nmstate.matching_nodes(self._client, policy) if n in self._workers]
 
-    def _prepared(self, policy: Obj) -> Obj:
+    def _prepared(self, policy: Obj, checked: bool) -> Obj:
         """The policy with what it will take from the nodes; its undo is registered."""
         self._claim(policy)
-        self._check_nics(policy, nmstate.node_states(self._client, self._nodes_of(policy)))
+        if checked:
+            self._check_nics(policy, nmstate.node_states(self._client, self._nodes_of(policy)))
         prepared = self._with_former(policy)
         name = str(policy["metadata"]["name"])
         self._undo.push(

@@ -89,9 +89,9 @@ class Scene:
         self._networks: set[str] = set()
         self._made = False
 
-    def policy(self, name: str) -> None:
+    def policy(self, name: str, *, checked: bool = True) -> None:
         """Make a documented policy the nodes' own, with residents in every VLAN that it maps. Raises as Site."""
-        self.site.ensure_policy(self.manifests[f"nncp-{name}"], disruptive=self._disruptive)
+        self.site.ensure_policy(self.manifests[f"nncp-{name}"], disruptive=self._disruptive, checked=checked)
         mapped = self.site.policies.mapped()
         for segment in self.site.target.segments:
             name = f"nad-{nad_name(segment)}"
@@ -104,7 +104,7 @@ class Scene:
     def attempt(self, name: str) -> LabError | None:
         """Apply a policy that need not succeed; the error that it ended with, if any, is kept in `outcomes`."""
         try:
-            self.policy(name)
+            self.policy(name, checked=False)
         except (Rejected, WaitHopeless) as error:
             self.outcomes[name] = error
             trace.note(f"policy {name}", error.headline)

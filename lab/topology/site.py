@@ -75,9 +75,9 @@ class Site:
         """A number that no VM of this feature had in that segment: its address and MAC follow from it."""
         return next(self._counts.setdefault(segment.name, itertools.count()))
 
-    def ensure_policy(self, document: Obj, *, disruptive: bool = False) -> None:
+    def ensure_policy(self, document: Obj, *, disruptive: bool = False, checked: bool = True) -> None:
         """Make a documented policy the nodes' own. Raises as Policies.ensure."""
-        self._fresh = self.policies.ensure(document, disruptive=disruptive) or self._fresh
+        self._fresh = self.policies.ensure(document, disruptive=disruptive, checked=checked) or self._fresh
 
     def settle(self) -> None:
         """Wait, once after each change of the policies, until every network with residents passes every worker.
