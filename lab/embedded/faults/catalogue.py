@@ -16,10 +16,11 @@ from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.lacp_off import LacpOff
 from lab.embedded.faults.member_down import MemberDown
+from lab.embedded.faults.ovnk_bug import OvnkBug
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.vlan_missing import VlanMissing
 
-FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown(), MemberDown(), LacpOff())
+FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown(), MemberDown(), LacpOff(), OvnkBug())
 
 
 def find(name: str) -> Fault:

@@ -167,9 +167,9 @@ class Bindings:
             await self._serve(dhcp_argv(nic, self.folder / f"{nic.name}.leases", address, prefix, router, _resolvers()))
 
     async def _given(self, nic: Nic) -> tuple[str, int, str] | None:
-        """The IPv4 address that the CNI put on the pod's interface: the guest gets it by DHCP."""
+        """The IPv4 address that the CNI put on the pod's interface: the guest gets it by DHCP from the pod."""
         for attachment in self.launcher.attachments:
-            if attachment.ifname == nic.pod_if:
+            if attachment.ifname == nic.pod_if and attachment.held:
                 for cidr in attachment.addresses:
                     address, _, prefix = cidr.partition("/")
                     if ":" not in address and attachment.gateways is not None:

@@ -23,13 +23,13 @@ from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Attachment
 from lab.embedded.node.nad import CniError, Network, Request
 from lab.embedded.node.names import host_port, iface_id, netns_name, stable_mac
+from lab.embedded.node.vmroutes import ALLOW_BRIDGE
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 INTEGRATION = "br-int"
 ANNOTATION_SECONDS = 20.0
 BIND_SECONDS = 20
-ALLOW_BRIDGE = "kubevirt.io/allow-pod-bridge-network-live-migration"
 
 
 def notes(obj: Obj) -> dict[str, str]:
@@ -133,10 +133,11 @@ class Cni:
             tuple(gateways),
             int(word.get("mtu") or 1400),
             default=True,
+            held=ALLOW_BRIDGE not in notes(pod),
         )
         await self._plug(pod, netns, attachment, iface_id(meta["namespace"], meta["name"]), 0, "default", "default")
         # A VM that keeps its address over migrations gets it by OVN's own DHCP: the pod itself must not hold it.
-        if ALLOW_BRIDGE not in notes(pod):
+        if attachment.held:
             lines = [f"addr add {cidr} dev eth0" for cidr in attachment.addresses]
             lines += [f"route add {route['dest']} via {route['nextHop']}" for route in word.get("routes") or []]
             lines += [f"route replace default via {gateway}" for gateway in gateways[:1]]

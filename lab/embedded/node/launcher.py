@@ -17,7 +17,10 @@ Obj = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attachment:
-    """One interface of a pod as the CNI left it; ``addresses`` as CIDR strings."""
+    """One interface of a pod as the CNI left it; ``addresses`` as CIDR strings.
+
+    ``held`` is False when the pod does not have them itself: a guest behind the interface asks the network for them.
+    """
 
     ifname: str
     network: str
@@ -26,6 +29,7 @@ class Attachment:
     gateways: tuple[str, ...] = ()
     mtu: int = 1500
     default: bool = False
+    held: bool = True
 
 
 @dataclass

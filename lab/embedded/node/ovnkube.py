@@ -10,11 +10,11 @@ It must not touch the node's links: that is the CNI's work.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
+import os
+import signal
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from lab.embedded.kube import KubeError, Obj
@@ -25,12 +25,14 @@ from lab.embedded.node.context import NodeContext
 from lab.embedded.node.localnet import Localnet, localnet_of, made_up_mac, port_name, requests_of
 from lab.embedded.node.names import iface_id
 from lab.embedded.node.ovnzone import ZoneBuilder
+from lab.embedded.node.podnetwork import POD_NETWORKS, address_of, default_entry
+from lab.embedded.node.vmroutes import DOMAIN, ENDED, TARGET_READY, vm_of
+from lab.embedded.node.vmzone import VmZone, owner_of
+from lab.embedded.node.zone import OVN_RUN
 
 log = logging.getLogger(__name__)
-POD_NETWORKS = "k8s.ovn.org/pod-networks"
-TARGET_READY = "kubevirt.io/migration-target-ready-timestamp"
-DOMAIN = "kubevirt.io/domain"
-ENDED = ("Succeeded", "Failed")
+PIDFILE = OVN_RUN / "ovnkube-controller.pid"
+"""SIGHUP to it is a restart of this controller, as deleting the node's ovnkube-node pod is."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,6 @@ def enabled(pod: Obj, siblings: list[Obj]) -> bool:
     return (pod["metadata"]["uid"] == target["metadata"]["uid"]) is ready
 
 
-def default_entry(pod: Obj) -> dict[str, Any] | None:
-    """What the pod's annotation says of the default network; None for nothing usable."""
-    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
-        entry = json.loads(_notes(pod).get(POD_NETWORKS) or "{}")["default"]
-        address_of(entry)
-        return dict(entry)
-    return None
-
-
-def address_of(entry: dict[str, Any]) -> IPv4Address:
-    """The first IPv4 address of an entry."""
-    cidrs = entry.get("ip_addresses") or [entry["ip_address"]]
-    return IPv4Interface(cidrs[0]).ip
-
-
 def _notes(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
@@ -85,6 +72,7 @@ class OvnKube:
         self.nads = ctx.informers.get(NAD)
         self.zone = ZoneBuilder(ctx, lambda node: self._queue("node", node))
         self.pool = Pool(self.zone.me.subnet)
+        self.vms = VmZone(ctx, self.zone, self.pool)
         self._dirty: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._waiting: set[tuple[str, str]] = set()
         self._networks: dict[str, Localnet] = {}
@@ -96,9 +84,19 @@ class OvnKube:
         await self.nads.synced()
         await self.pods.synced()
         await self._recall()
+        await self.vms.begin()
         self.nads.subscribe(lambda change, obj: self._mark("nad", obj))
-        self.pods.subscribe(lambda change, obj: self._mark_pod(obj))
-        work = {"nad": self._network, "pod": self._pod, "node": self.zone.neighbour}
+        self.pods.subscribe(self._mark_pod)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._queue, "begin", "")
+        PIDFILE.write_text(f"{os.getpid()}\n")
+        work = {
+            "nad": self._network,
+            "pod": self._pod,
+            "node": self.zone.neighbour,
+            "vm": self.vms.look,
+            "proxy": self.vms.proxy,
+            "begin": self._begin_anew,
+        }
         while True:
             what, key = await self._dirty.get()
             self._waiting.discard((what, key))
@@ -112,14 +110,24 @@ class OvnKube:
                 log.exception("%s %s", what, key)
                 asyncio.get_running_loop().call_later(1.0, self._queue, what, key)
 
+    async def _begin_anew(self, _key: str) -> None:
+        """A restart: nothing that was remembered counts, and every pod is looked at again."""
+        log.info("starting anew")
+        self._ports.clear()
+        await self.zone.own()
+        await self._recall()
+        await self.vms.begin()
+        for pod in self.pods.items.values():
+            self._mark_pod("ADDED", pod)
+
     async def _recall(self) -> None:
         """What an earlier agent left: addresses given stay given, ports of pods that went meanwhile go."""
-        mine = {key: pod for key, pod in self.pods.items.items() if self._runs_here(pod)}
+        for key, pod in self.pods.items.items():
+            entry, vm = default_entry(pod), vm_of(pod)
+            if entry is not None and pod.get("status", {}).get("phase") not in ENDED and (vm or self._runs_here(pod)):
+                self.pool.hold(owner_of(vm) if vm else key, address_of(entry))
         ports = set()
-        for key, pod in mine.items():
-            entry = default_entry(pod)
-            if entry is not None:
-                self.pool.hold(key, address_of(entry))
+        for pod in filter(self._runs_here, self.pods.items.values()):
             names = [port_name(nad, pod) for nad, _ in requests_of(pod)]
             ports |= {iface_id(pod["metadata"]["namespace"], pod["metadata"]["name"]), *names}
         for row in await self.ctx.northbound.table("Logical_Switch_Port", ["name"], where="external_ids:pod=true"):
@@ -141,14 +149,29 @@ class OvnKube:
     def _mark(self, what: str, obj: Obj) -> None:
         self._queue(what, f"{obj['metadata']['namespace']}/{obj['metadata']['name']}")
 
-    def _mark_pod(self, pod: Obj) -> None:
-        """A launcher pod also concerns its siblings here: one of them may have to be switched."""
+    def _mark_pod(self, change: str, pod: Obj) -> None:
+        """A launcher pod also concerns its siblings here: one of them may have to be switched.
+
+        One that takes its address along concerns every zone.
+        """
+        if change == "DELETED" and self._is_own(pod):
+            self._queue("begin", "")
+        vm = vm_of(pod)
+        if vm is not None:
+            self._queue("vm", vm.key)
+        elif self.vms.moving:
+            self._queue("proxy", "")
         domain = _notes(pod).get(DOMAIN)
         for other in [pod] if domain is None else self._siblings(pod) or [pod]:
             if other.get("spec", {}).get("nodeName") == self.ctx.node.name:
                 self._mark("pod", other)
         if pod.get("spec", {}).get("nodeName") == self.ctx.node.name:
             self._mark("pod", pod)
+
+    def _is_own(self, pod: Obj) -> bool:
+        """Whether this controller runs in ``pod``."""
+        labels = pod["metadata"].get("labels") or {}
+        return labels.get("app") == "ovnkube-node" and pod["spec"].get("nodeName") == self.ctx.node.name
 
     def _siblings(self, pod: Obj) -> list[Obj]:
         namespace, domain = pod["metadata"]["namespace"], _notes(pod).get(DOMAIN)
@@ -207,20 +230,23 @@ class OvnKube:
             await self.ctx.kube.patch(POD, pod["metadata"]["name"], pod["metadata"]["namespace"], note)
 
     async def _default(self, key: str, pod: Obj) -> dict[str, Any]:
-        """The pod's leg in the default network; an address it has been given stays its own."""
-        entry = default_entry(pod)
-        if entry is None or not self.pool.hold(key, address_of(entry)):
-            entry = podnetwork.pod_entry(self.zone.me, self.pool.take(key))
-        meta = pod["metadata"]
-        addresses = f"{entry['mac_address']} {address_of(entry)}"
-        wanted = Port(self.zone.me.name, addresses, version=meta["uid"])
-        await self._make_port(key, pod, iface_id(meta["namespace"], meta["name"]), wanted)
+        """The pod's leg in the default network; an address it has been given stays its own, a VM's stays the VM's."""
+        vm, meta = vm_of(pod), pod["metadata"]
+        owner = owner_of(vm) if vm else key
+        entry = default_entry(pod) or (self.vms.inherited(pod, vm) if vm else None)
+        if entry is None or not self.pool.hold(owner, address_of(entry)):
+            entry = podnetwork.pod_entry(self.zone.me, self.pool.take(owner))
+        addresses, name = f"{entry['mac_address']} {address_of(entry)}", iface_id(meta["namespace"], meta["name"])
+        made = await self._make_port(key, pod, name, Port(self.zone.me.name, addresses, version=meta["uid"]))
+        if made and vm is not None:
+            await self.vms.lease(vm, entry, name)
         return entry
 
-    async def _make_port(self, key: str, pod: Obj, name: str, port: Port) -> None:
+    async def _make_port(self, key: str, pod: Obj, name: str, port: Port) -> bool:
+        """Write a pod's port; False when it was written before."""
         ports = self._ports.setdefault(key, {})
         if ports.get(name) == port:
-            return
+            return False
         options = [f"options:iface-id-ver={port.version}"] if port.version else []
         await self.ctx.northbound.ctl(
             "--may-exist", "lsp-add", port.switch, name,
@@ -232,3 +258,4 @@ class OvnKube:
         )  # fmt: skip
         log.info("port %s %s on %s", name, "enabled" if port.on else "disabled", port.switch)
         ports[name] = port
+        return True

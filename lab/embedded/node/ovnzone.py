@@ -18,7 +18,7 @@ from lab.embedded.kube import Obj
 from lab.embedded.model.kinds import NODE
 from lab.embedded.node import podnetwork as net
 from lab.embedded.node.context import NodeContext
-from lab.embedded.node.podnetwork import Member, Route
+from lab.embedded.node.podnetwork import Member, Route, is_route
 from lab.embedded.node.zone import INTEGRATION_BRIDGE
 
 log = logging.getLogger(__name__)
@@ -29,22 +29,8 @@ NEIGHBOUR = "ic-node"
 ROUTE_COLUMNS = ("_uuid", "ip_prefix", "nexthop", "policy", "output_port", "external_ids")
 
 
-def _one(cell: object) -> str:
-    """An optional OVSDB column: its value, empty when unset."""
-    return cell if isinstance(cell, str) else ""
-
-
 def _notes(node: Obj) -> dict[str, str]:
     return node["metadata"].get("annotations") or {}
-
-
-def is_route(row: Row, route: Route) -> bool:
-    """Whether a static route's row is ``route``; of its external_ids only those wanted count."""
-    return (
-        (row["ip_prefix"], row["nexthop"], _one(row["policy"]), _one(row["output_port"]))
-        == (route.prefix, route.nexthop, route.policy, route.port)
-        and dict(route.ids).items() <= row["external_ids"].items()
-    )  # fmt: skip
 
 
 class ZoneBuilder:
@@ -62,8 +48,7 @@ class ZoneBuilder:
 
     async def build(self) -> None:
         """The zone without neighbours and the management port; then say on the Node what it is."""
-        routes = await self._route_words(net.routes(self.me, []))
-        await self.ctx.northbound.ctl(*net.own_zone(self.me), *routes)
+        await self.own()
         await self._management()
         # The most it takes; a tunnel's end that was forgotten costs a packet.
         await self.ctx.ovs.appctl("tnl/neigh/aging", "3600")
@@ -74,6 +59,16 @@ class ZoneBuilder:
         self.nodes.subscribe(self._seen)
         for gone in await self._left_behind():
             self._mark(gone)
+
+    async def own(self) -> None:
+        """The zone's own routers, switches and routes, in the database."""
+        routes = await self._route_words(net.routes(self.me, []))
+        await self.ctx.northbound.ctl(*net.own_zone(self.me), *routes)
+
+    def member(self, name: str) -> Member | None:
+        """A node as it describes itself in the pod network; None when it is gone or has not done so."""
+        node = self.nodes.items.get(name)
+        return self.me if name == self.me.name else net.from_annotations(name, _notes(node)) if node else None
 
     async def answers(self) -> bool:
         """Whether OVN carries this node's own port, and its addresses and the Node's annotations are there.
@@ -175,7 +170,7 @@ class ZoneBuilder:
         words: list[str] = []
         present: list[tuple[str, Row]] = []
         for router in dict.fromkeys([net.ROUTER, *(route.router for route in wanted)]):
-            present += [(router, row) for row in await self._rows(router)]
+            present += [(router, row) for row in await self.rows(router)]
         for number, route in enumerate(wanted):
             if not any(router == route.router and is_route(row, route) for router, row in present):
                 words += route.words(f"r{number}")
@@ -185,7 +180,8 @@ class ZoneBuilder:
                 words += ["--", "remove", "Logical_Router", router, "static_routes", row["_uuid"]]
         return words
 
-    async def _rows(self, router: str) -> list[Row]:
+    async def rows(self, router: str) -> list[Row]:
+        """The static routes of a router."""
         owner = await self.ctx.northbound.table("Logical_Router", ["static_routes"], where=f"name={router}")
         mine = owner[0]["static_routes"] if owner else []
         uuids = {mine} if isinstance(mine, str) else set(mine)

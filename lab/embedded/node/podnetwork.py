@@ -8,12 +8,14 @@ instead of sharing the node's, and remote ports are bound by hand (OVN before 23
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from lab.embedded.host.ovs import Row
 from lab.embedded.model.spec import EXTERNAL_NET, NodeSpec
 
 CLUSTER = IPv4Network("10.128.0.0/14")
@@ -26,7 +28,9 @@ TRANSIT_KEY = 16711683
 MTU = 1400
 # One MAC for every node's router port: a migrated guest keeps the neighbour entry of its gateway.
 GATEWAY_MAC = "0a:58:a9:fe:01:01"
+ARP_PROXY = "169.254.1.1"
 SUBNETS = "k8s.ovn.org/node-subnets"
+POD_NETWORKS = "k8s.ovn.org/pod-networks"
 
 
 def mac_of(address: IPv4Address) -> str:
@@ -131,7 +135,7 @@ def own_zone(me: Member) -> list[str]:
         "--", "set", "Logical_Switch", me.name, f"other_config:subnet={me.subnet}",
         f"other_config:exclude_ips={me.subnet[2]}",
         *_router_port(ROUTER, f"rtos-{me.name}", GATEWAY_MAC, str(me.gateway), me.name, f"stor-{me.name}"),
-        "--", "set", "Logical_Switch_Port", f"stor-{me.name}", "options:arp_proxy=169.254.1.1",
+        "--", "set", "Logical_Switch_Port", f"stor-{me.name}", f"options:arp_proxy={ARP_PROXY}",
         "--", "--may-exist", "lsp-add", me.name, f"k8s-{me.name}",
         "--", "lsp-set-addresses", f"k8s-{me.name}", f"{mac_of(me.management.ip)} {me.management.ip}",
         "--", "--may-exist", "ls-add", TRANSIT_SWITCH,
@@ -171,14 +175,32 @@ class Route:
     def key(self) -> tuple[str, str, str]:
         return (self.prefix, self.nexthop, self.policy)
 
-    def words(self, reference: str) -> list[str]:
-        """``create`` and ``add`` of one transaction: only this form can carry external_ids."""
+    @property
+    def columns(self) -> list[str]:
+        """The row's columns as ``create`` and ``set`` take them; what is empty is not named."""
         columns = [f'ip_prefix="{self.prefix}"', f'nexthop="{self.nexthop}"']
         columns += [f"policy={self.policy}"] if self.policy else []
         columns += [f"output_port={self.port}"] if self.port else []
-        columns += [f'external_ids:"{key}"="{value}"' for key, value in self.ids]
-        return ["--", f"--id=@{reference}", "create", "Logical_Router_Static_Route", *columns,
+        return columns + [f'external_ids:"{key}"="{value}"' for key, value in self.ids]
+
+    def words(self, reference: str) -> list[str]:
+        """``create`` and ``add`` of one transaction: only this form can carry external_ids."""
+        return ["--", f"--id=@{reference}", "create", "Logical_Router_Static_Route", *self.columns,
                 "--", "add", "Logical_Router", self.router, "static_routes", f"@{reference}"]  # fmt: skip
+
+
+def is_route(row: Row, route: Route) -> bool:
+    """Whether a static route's row is ``route``; of its external_ids only those wanted count."""
+    return (
+        (row["ip_prefix"], row["nexthop"], _one(row["policy"]), _one(row["output_port"]))
+        == (route.prefix, route.nexthop, route.policy, route.port)
+        and dict(route.ids).items() <= row["external_ids"].items()
+    )  # fmt: skip
+
+
+def _one(cell: object) -> str:
+    """An optional OVSDB column: its value, empty when unset."""
+    return cell if isinstance(cell, str) else ""
 
 
 def routes(me: Member, others: Iterable[Member]) -> list[Route]:
@@ -227,3 +249,23 @@ def pod_entry(me: Member, address: IPv4Address) -> dict[str, Any]:
         "gateway_ip": str(me.gateway.ip),
         "role": "primary",
     }
+
+
+def default_entry(pod: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the pod's annotation says of the default network; None for nothing usable."""
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+        entry = json.loads((pod["metadata"].get("annotations") or {}).get(POD_NETWORKS) or "{}")["default"]
+        address_of(entry)
+        return dict(entry)
+    return None
+
+
+def cidr_of(entry: Mapping[str, Any]) -> IPv4Interface:
+    """The first IPv4 address of an entry, with the length of the subnet that it is from."""
+    cidrs = entry.get("ip_addresses") or [entry["ip_address"]]
+    return IPv4Interface(cidrs[0])
+
+
+def address_of(entry: Mapping[str, Any]) -> IPv4Address:
+    """The same without the length."""
+    return cidr_of(entry).ip

@@ -56,7 +56,7 @@ class Reporter:
         status.update(rules.about_domain(vmi, guest.domain, guest.machine))
         status["guestOSInfo"] = guest.view.os
         launcher = guest.launcher
-        pod_ips = {attachment.ifname: launcher.addresses(attachment.ifname) for attachment in launcher.attachments}
+        pod_ips = {a.ifname: launcher.addresses(a.ifname) for a in launcher.attachments if a.held}
         multus = [attachment.ifname for attachment in launcher.attachments if not attachment.default]
         status["interfaces"] = rules.interfaces(list(guest.nics.values()), guest.view.interfaces, pod_ips, multus)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from lab.embedded.node.domain import Domain, Nic, memory_of, targets
 from lab.embedded.node.names import now
+from lab.embedded.node.vmroutes import ALLOW_BRIDGE
 
 Obj = dict[str, Any]
-ALLOW_BRIDGE = "kubevirt.io/allow-pod-bridge-network-live-migration"
 GUEST_ONLY_MAX = 10
 NOT_MASQUERADE = "cannot migrate VMI which does not use masquerade or a migratable plugin to connect to the pod network"
 FINAL = ("Succeeded", "Failed")

@@ -10,7 +10,7 @@ from lab.embedded.model.spec import NodeSpec
 from lab.embedded.node import podnetwork as net
 from lab.embedded.node.addresses import Pool
 from lab.embedded.node.ovnkube import address_of, default_entry
-from lab.embedded.node.ovnzone import is_route
+from lab.embedded.node.podnetwork import is_route
 
 ME, OTHER = (net.member(NodeSpec(f"worker-{index}", index)) for index in (1, 2))
 

@@ -1,0 +1,54 @@
+"""OVN: every zone's controller has a fault that releases of OVN-Kubernetes had, by the name of its report.
+
+Setting it replaces the controllers by older ones, healing it by newer ones: they start anew, and a newer one puts right
+at its start what it finds wrong.  Until then, what an older one leaves behind stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.embedded.errors import FaultError
+from lab.embedded.faults.site import Runner, Site, one_of
+from lab.embedded.host.command import CommandFailed
+from lab.embedded.node.ovnkube import PIDFILE
+from lab.embedded.node.vmroutes import BUGS
+from lab.embedded.node.vmzone import BUGS as KEY
+
+START_SECONDS = 30
+
+
+class OvnkBug:
+    """The controllers of all zones have a known bug."""
+
+    name = "ovnk-bug"
+    layer = "OVN"
+    summary = "OVN-Kubernetes is a release with a known bug, in every zone"
+    parameters: Mapping[str, str] = {"bug": f"its report: {', '.join(BUGS)}"}
+
+    async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
+        bug = one_of("a bug of OVN-Kubernetes", arguments["bug"], BUGS)
+        for node in site.nodes:
+            await self._have(site.node(node), node, [bug])
+        return {}
+
+    async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
+        for node in site.nodes:
+            await self._have(site.node(node), node, [])
+
+    async def _have(self, run: Runner, node: str, bugs: list[str]) -> None:
+        """Change the node's setting, start its controller anew, and wait until that says what it has."""
+        wanted = f'external_ids:{KEY}="{",".join(bugs)}"'
+        await run(["ovn-nbctl", "remove", "NB_Global", ".", "external_ids", KEY])
+        await run(["ovs-vsctl", "set", "Open_vSwitch", ".", wanted])
+        await run(["kill", "-HUP", (await run(["cat", str(PIDFILE)])).strip()])
+        try:
+            await run(["ovn-nbctl", f"--timeout={START_SECONDS}", "wait-until", "NB_Global", ".", wanted])
+        except CommandFailed as silent:
+            raise FaultError(
+                f"wanted the zone controller of {node} to start with {', '.join(bugs) or 'no bug'}",
+                f"nothing of it in {START_SECONDS} s ({silent.found})",
+                where=f"external_ids:{KEY} of NB_Global on {node}",
+                advice=f"virtlab node exec {node} -- ovn-nbctl get NB_Global . external_ids",
+            ) from silent
