@@ -48,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
     made = command("up", "bring a lab up; one that is up is left alone")
     made.add_argument("--workers", type=_workers, default=3, help="worker nodes, 1-9 (default: 3)")
     made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
+    made.add_argument(
+        "--ovnk-bug",
+        action="append",
+        default=[],
+        metavar="REPORT",
+        help="OVN-Kubernetes is a release with this bug, e.g. OCPBUGS-27215; as `virtlab fault set ovnk-bug`",
+    )
     made.add_argument("--plan", action="store_true", help="say what would be made, and stop")
     made = command("down", "end a lab, completely")
     made.add_argument("--purge", action="store_true", help="also remove its logs and keys")

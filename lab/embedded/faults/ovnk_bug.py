@@ -19,6 +19,11 @@ from lab.embedded.node.vmzone import BUGS as KEY
 START_SECONDS = 30
 
 
+def known(name: str) -> str:
+    """The name of a bug that zones can have. Raises UsageError listing them."""
+    return one_of("a bug of OVN-Kubernetes", name, BUGS)
+
+
 class OvnkBug:
     """The controllers of all zones have a known bug."""
 
@@ -28,7 +33,7 @@ class OvnkBug:
     parameters: Mapping[str, str] = {"bug": f"its report: {', '.join(BUGS)}"}
 
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
-        bug = one_of("a bug of OVN-Kubernetes", arguments["bug"], BUGS)
+        bug = known(arguments["bug"])
         for node in site.nodes:
             await self._have(site.node(node), node, [bug])
         return {}

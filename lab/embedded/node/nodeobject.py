@@ -35,7 +35,7 @@ SYSTEM_PODS = (
     SystemPod(
         "ovn-kubernetes",
         "ovnkube-node",
-        {"app": "ovnkube-node", "component": "network"},
+        {"app": "ovnkube-node", "component": "network", "ovn-db-pod": "true"},
         ("nb-ovsdb", "sb-ovsdb", "ovn-northd", "ovn-controller", "ovnkube-controller"),
     ),
     SystemPod(

@@ -80,6 +80,8 @@ class OvnKube:
 
     async def run(self) -> None:
         """Build the zone, then follow nodes, NADs and pods until cancelled."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._queue, "begin", "")
+        PIDFILE.write_text(f"{os.getpid()}\n")
         await self.zone.build()
         await self.nads.synced()
         await self.pods.synced()
@@ -87,8 +89,6 @@ class OvnKube:
         await self.vms.begin()
         self.nads.subscribe(lambda change, obj: self._mark("nad", obj))
         self.pods.subscribe(self._mark_pod)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._queue, "begin", "")
-        PIDFILE.write_text(f"{os.getpid()}\n")
         work = {
             "nad": self._network,
             "pod": self._pod,

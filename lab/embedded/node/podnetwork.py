@@ -135,6 +135,7 @@ def own_zone(me: Member) -> list[str]:
         "--", "set", "Logical_Switch", me.name, f"other_config:subnet={me.subnet}",
         f"other_config:exclude_ips={me.subnet[2]}",
         *_router_port(ROUTER, f"rtos-{me.name}", GATEWAY_MAC, str(me.gateway), me.name, f"stor-{me.name}"),
+        "--", "lrp-set-gateway-chassis", f"rtos-{me.name}", me.chassis, "1",
         "--", "set", "Logical_Switch_Port", f"stor-{me.name}", f"options:arp_proxy={ARP_PROXY}",
         "--", "--may-exist", "lsp-add", me.name, f"k8s-{me.name}",
         "--", "lsp-set-addresses", f"k8s-{me.name}", f"{mac_of(me.management.ip)} {me.management.ip}",
@@ -148,6 +149,8 @@ def own_zone(me: Member) -> list[str]:
         "--", "--may-exist", "lr-add", gr,
         "--", "set", "Logical_Router", gr, f"options:chassis={me.chassis}", "options:snat-ct-zone=0",
         "options:dynamic_neigh_routers=false", "options:always_learn_from_arp_request=false",
+        "options:lb_force_snat_ip=router_ip", "options:mac_binding_age_threshold=300",
+        f"external_ids:physical_ip={me.outside.ip}", f"external_ids:physical_ips={me.outside.ip}",
         *_router_port(gr, f"rtoj-{gr}", mac_of(me.join), f"{me.join}/{JOIN.prefixlen}", "join", f"jtor-{gr}"),
         "--", "--may-exist", "ls-add", ext,
         "--", "--may-exist", "lsp-add", ext, f"br-ex_{me.name}",
@@ -156,7 +159,21 @@ def own_zone(me: Member) -> list[str]:
         "--", "lsp-set-options", f"br-ex_{me.name}", "network_name=physnet",
         *_router_port(gr, f"rtoe-{gr}", mac_of(me.outside.ip), str(me.outside), ext, f"etor-{gr}"),
         "--", "set", "Logical_Switch_Port", f"etor-{gr}", "options:nat-addresses=router",
+        "options:exclude-lb-vips-from-garp=true",
         "--", "--may-exist", "lr-nat-add", gr, "snat", str(me.outside.ip), str(CLUSTER),
+        "--", "--may-exist", "lr-nat-add", gr, "snat", str(me.outside.ip), str(me.join),
+        *_policies(me),
+    ]  # fmt: skip
+
+
+def _policies(me: Member) -> list[str]:
+    """Inside the cluster nothing is rerouted; what is for the node itself goes there by its own port."""
+    inside = [f"ip4.src == {CLUSTER} && ip4.dst == {network}" for network in (CLUSTER, JOIN)]
+    node = f'inport == "rtos-{me.name}" && ip4.dst == {me.encap} /* {me.name} */'
+    add = ["--", "--may-exist", "lr-policy-add", ROUTER]
+    return [
+        *(word for match in inside for word in (*add, "102", match, "allow")),
+        *add, "1004", node, "reroute", str(me.management.ip),
     ]  # fmt: skip
 
 

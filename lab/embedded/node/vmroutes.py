@@ -155,7 +155,7 @@ def forget(rows: Sequence[Row], vm: Vm) -> list[str]:
 
 
 def outdated(rows: Sequence[Row], vms: Mapping[Vm, bool]) -> list[str]:
-    """Words that remove what is of no use when a controller starts; ``vms`` are those that live, True for those here."""
+    """Words that remove what is of no use when a controller starts; ``vms`` are those that live: True for one here."""
     gone = []
     for row in rows:
         ids = row["external_ids"]

@@ -77,6 +77,7 @@ class Zone:
             "external_ids:ovn-bridge-datapath-type=netdev",
             "external_ids:ovn-is-interconn=true",
             "external_ids:ovn-monitor-all=true",
+            "external_ids:ovn-set-local-ip=true",
             f"external_ids:ovn-bridge-mappings={PHYSNET}:{EXTERNAL_BRIDGE}",
         )  # fmt: skip
         await self.northbound.ctl("set", "NB_Global", ".", f"name={self.node.name}", f"options:name={self.node.name}")
