@@ -14,6 +14,7 @@ from lab.embedded.errors import FaultError, LabError, UsageError
 from lab.embedded.faults.catalogue import FAULTS, Active, find, parse
 from lab.embedded.faults.site import Runner, Site
 from lab.embedded.faults.vlan_missing import EVERY
+from lab.embedded.host.command import CommandFailed, Completed
 
 
 class Switch:
@@ -64,11 +65,15 @@ class Switch:
 
 
 class Node:
-    """``ovs-vsctl`` of a node with bridge mappings, and ``ip`` of its NICs, which are plugged into the switch."""
+    """``ovs-vsctl`` of a node with bridge mappings, and ``ip`` of its NICs, which are plugged into the switch.
+
+    Its zone controller reads its setting when it starts, and says what it has; ``mute`` starts and says nothing.
+    """
 
     def __init__(self, number: int, switch: Switch) -> None:
         self.mappings = "physnet:br-ex,vlan-2024:ovs-br1,vlan-1993:ovs-br1"
         self.number, self.switch = number, switch
+        self.setting, self.says, self.mute = "", 'external_ids:ovnkube-bugs=""', False
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
@@ -77,8 +82,24 @@ class Node:
                 return json.dumps([{"ifname": nic, "flags": ["UP", *["LOWER_UP"] * carrier]}])
             case ["ovs-vsctl", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings"]:
                 return f'"{self.mappings}"\n'
+            case ["ovs-vsctl", "set", "Open_vSwitch", ".", word] if "bugs" in word:
+                self.setting = word
+                return ""
             case ["ovs-vsctl", "set", "Open_vSwitch", ".", word]:
                 self.mappings = word.partition("=")[2]
+                return ""
+            case ["cat", "/run/ovn/ovnkube-controller.pid"]:
+                return "42\n"
+            case ["kill", "-HUP", "42"]:
+                self.says = "" if self.mute else self.setting
+                return ""
+            case ["ovn-nbctl", "remove", "NB_Global", ".", "external_ids", "ovnkube-bugs"]:
+                self.says = ""
+                return ""
+            case ["ovn-nbctl", timeout, "wait-until", "NB_Global", ".", word]:
+                assert timeout == "--timeout=25"
+                if self.says != word:
+                    raise CommandFailed(Completed(tuple(argv), 142, "", "", 25.0))
                 return ""
         raise AssertionError(argv)
 
@@ -209,6 +230,30 @@ def test_a_cable_that_was_not_cut_is_no_fault(lab: Lab) -> None:
     lab.switch.deaf = True
     with pytest.raises(FaultError, match=r"wanted ens3 of worker-1 without carrier: its flags .*'LOWER_UP'"):
         lab.set("member-down", "node=worker-1", "nic=ens3")
+
+
+def test_a_bug_is_in_every_zones_controller_until_it_is_healed(lab: Lab) -> None:
+    lab.set("ovnk-bug", "bug=OCPBUGS-27215")
+    assert [node.says for node in lab.nodes.values()] == ['external_ids:ovnkube-bugs="OCPBUGS-27215"'] * 2
+    lab.heal("ovnk-bug")
+    assert [node.says for node in lab.nodes.values()] == ['external_ids:ovnkube-bugs=""'] * 2
+
+
+def test_a_controller_that_does_not_start_with_the_bug_is_said(lab: Lab) -> None:
+    lab.nodes["worker-2"].mute = True
+    with pytest.raises(FaultError) as raised:
+        lab.set("ovnk-bug", "bug=OCPBUGS-27215")
+    text = str(raised.value)
+    assert "wanted the zone controller of worker-2 to start with OCPBUGS-27215: nothing of it in 25 s" in text
+    assert "try: virtlab node exec worker-2 -- ovn-nbctl get NB_Global . external_ids" in text
+    assert lab.nodes["worker-1"].says == 'external_ids:ovnkube-bugs=""'
+    assert lab.active.entries() == []
+
+
+def test_a_bug_that_is_unknown(lab: Lab) -> None:
+    with pytest.raises(UsageError) as raised:
+        lab.set("ovnk-bug", "bug=OCPBUGS-1")
+    assert str(raised.value) == "wanted a bug of OVN-Kubernetes of this lab: 'OCPBUGS-1'\n  try: one of OCPBUGS-27215"
 
 
 def test_a_cable_that_stays_cut_is_not_healed(lab: Lab) -> None:

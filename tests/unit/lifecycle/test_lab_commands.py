@@ -75,6 +75,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         (["up", "--workers", "0"], 2, ["wanted 1 to 9 workers: 0 (--workers)", "try: --workers 3"]),
         (["up", "--workers", "99"], 2, ["wanted 1 to 9 workers: 99"]),
         (["up", "--workers", "x"], 2, ["--workers: wanted a number from 1 to 9, found 'x'", "try: virtlab up [-h]"]),
+        (["up", "--ovnk-bug", "X-1"], 2, ["wanted a bug of OVN-Kubernetes of this lab: 'X-1'", "one of OCPBUGS-27215"]),
         (["up", "--bogus"], 2, ["unrecognized arguments: --bogus", "try:"]),
         (["down", "--name", "two"], 1, ["wanted a lab named 'two': there is none; known: one", "try: virtlab status"]),
         (["kubeconfig", "--name", "two"], 1, ["the lab 'two' to be up", "up are: one", "virtlab up --name two"]),
