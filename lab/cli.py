@@ -33,7 +33,15 @@ RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault"})
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went (10: the environment is broken)."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        # Whoever reads has enough, as in `| head`; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(given: list[str]) -> int:
     command = given[0] if given else ""
     if command in {"", "-h", "--help", "help"} and len(given) < 2:
         print(usage())

@@ -1,80 +1,29 @@
-"""The offline audit as a whole: read everything once, infer, judge; read again only for the lines of the findings.
+"""The audit as a whole: read everything once, infer, judge; read again only for the lines of the findings.
 
-Pure: it reads the paths given, runs nothing and asks no cluster.
+Pure: it reads the sources given, runs nothing and asks no cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from lab.core.errors import UsageError
-from lab.ovn.dump import ROUTER, Scanner, Zone
+from lab.ovn.capture import Capture, scan
+from lab.ovn.central import Central
+from lab.ovn.dump import ROUTER, Scanner
 from lab.ovn.findings import INFO, Finding, Line
+from lab.ovn.infer import infer
 from lab.ovn.inventory import Inventory
-from lab.ovn.lines import blocks, printable
-from lab.ovn.routes import is_address, is_prefix, plain
-from lab.ovn.rules import audit
-from lab.ovn.sources import UNPACKING, Source, broken_off, sources
-from lab.ovn.tables import SELF, Legs, Tables
-from lab.ovn.topology import Topology, infer
+from lab.ovn.lines import printable
+from lab.ovn.routes import is_address, parse_row, plain
+from lab.ovn.rules import SPELLED, audit
+from lab.ovn.sources import Source, sources
+from lab.ovn.tables import SELF, Tables
+from lab.ovn.topology import Topology
 
 LOCATED = 20_000
 """Prefixes whose lines are looked up at most."""
-CENTRAL = ("ovnkube-master-", "ovnkube-db-")
-OCTETS = frozenset(map(str, range(256)))
-OVSDB = (b"OVSDB JSON ", b"OVSDB CLUSTER ")
-
-
-@dataclass
-class Capture:
-    """What the inputs held. It takes zones from the scanner as they end."""
-
-    tables: Tables = field(default_factory=Tables)
-    facts: Inventory = field(default_factory=Inventory)
-    zones: list[Zone] = field(default_factory=list)
-    live: set[int] = field(default_factory=set)
-    notes: list[tuple[str, str]] = field(default_factory=list)
-    """(where, what was passed over and why)."""
-    unusable: list[str] = field(default_factory=list)
-    """Paths given by name in which nothing was of use."""
-    sources: int = 0
-    first_line: str = ""
-
-    def opened(self, zone: Zone) -> None:
-        """Part of :class:`lab.ovn.dump.Sink`."""
-        self.zones.append(zone)
-
-    def closed(self, zone: Zone, table: dict[str, Legs]) -> None:
-        """Part of :class:`lab.ovn.dump.Sink`: the same pod's later dump takes the place of the earlier one."""
-        where = f"{zone.source}:{zone.line}"
-        if not table:
-            self.note(where, f"no route of {ROUTER} for {zone.label}: it counts as not captured")
-            return
-        if zone.pod.startswith(CENTRAL):
-            self.note(where, f"{zone.pod} has one database for all nodes (no interconnect): not judged")
-            return
-        for prefix in _no_addresses(table):
-            del table[prefix]
-        for other in [z for z in self.live if zone.pod and self.zones[z].pod == zone.pod]:
-            self.replace(other, f"{zone.label} is in here twice; the dump at {where} counts")
-        self.tables.merge(zone.index, table)
-        self.live.add(zone.index)
-
-    def replace(self, zone: int, why: str) -> None:
-        """Give up a dump for a later one."""
-        self.tables.forget(zone)
-        self.live.discard(zone)
-        self.note(f"{self.zones[zone].source}:{self.zones[zone].line}", why)
-
-    def too_long(self, source: str, number: int) -> None:
-        """A line was dropped as it streamed by."""
-        self.note(f"{source}:{number}", "too long a line")
-
-    def note(self, where: str, text: str) -> None:
-        """Part of :class:`lab.ovn.dump.Sink`."""
-        self.notes.append((where, text))
 
 
 @dataclass
@@ -105,88 +54,34 @@ def run(paths: Iterable[str], *, everything: bool = False) -> Result:
     given = list(paths)
     capture = Capture()
     capture.facts.everything = everything
-    scanner = Scanner(capture, capture.tables, capture.facts)
-    for source in sources(given, capture.note):
-        _scan(source, scanner, capture)
-    if not capture.live:
+    result = judged(capture, lambda note: sources(given, note))
+    if result is None:
         raise UsageError(
             f"output of: ovn-nbctl lr-route-list {ROUTER}",
-            _instead(capture),
+            capture.instead(),
             ", ".join(printable(path) for path in given),
             f"oc exec -n openshift-ovn-kubernetes -c nbdb <ovnkube-node pod> -- ovn-nbctl lr-route-list {ROUTER}",
         )
+    return result
+
+
+def judged(capture: Capture, read: Callable[[Callable[[str, str], None]], Iterator[Source]]) -> Result | None:
+    """The verdict on sources, which *read* opens, once or twice and in the same order; None without a routing table.
+
+    *capture* may hold an inventory already. Raises as *read* does.
+    """
+    scanner = Scanner(capture, capture.tables, capture.facts)
+    for source in read(capture.note):
+        scan(source, scanner, capture)
+    if not capture.usable:
+        return None
     topology = _distinct(capture)
     findings = audit(capture.tables, topology, capture.facts)
-    _lines(given, capture, topology, findings)
+    for zone, rows in capture.central:
+        findings += Central(zone, rows, capture.facts).findings()
+    findings.sort(key=lambda finding: finding.key)
+    _lines(read, capture, topology, findings)
     return Result(capture, topology, findings)
-
-
-def _scan(source: Source, scanner: Scanner, capture: Capture) -> None:
-    capture.sources += 1
-    before = len(capture.notes)
-    head = b""
-    broken = ""
-    scanner.begin(source.name)
-    try:
-        head = source.stream.read(4096)
-        if not (reason := _unreadable(head)):
-            for block in blocks(cast(BinaryIO, _Rejoined(head, source)), lambda n: capture.too_long(source.name, n)):
-                scanner.feed(*block)
-    except UNPACKING as error:
-        reason, broken = "", broken_off(error)
-        scanner.cut(broken)
-    scanner.end()
-    if broken or (reason and (source.given or "database" in reason)):
-        capture.note(source.name, broken or reason)
-    if scanner.useful:
-        return
-    if source.given:
-        capture.unusable.append(source.name)
-        first = next((line for line in head.decode("utf-8", "replace").splitlines() if line.strip()), "nothing")
-        capture.first_line = capture.first_line or f"{source.name} begins with: {printable(first.strip(), 120)}"
-        capture.note(source.name, "neither routes nor an inventory in it")
-    elif not broken and not reason:
-        del capture.notes[before:]
-
-
-def _no_addresses(table: dict[str, Legs]) -> list[str]:
-    """Prefixes that are none; the scanner looks at each new tail of a row and not at each prefix."""
-    heads: dict[str, bool] = {}
-    wrong = []
-    for prefix in table:
-        head, _, last = prefix.rpartition(".")
-        good = heads.get(head)
-        if good is None:
-            good = heads[head] = is_address(f"{head}.0")
-        if not (good and last in OCTETS) and not is_prefix(prefix):
-            wrong.append(prefix)
-    return wrong
-
-
-def _unreadable(head: bytes) -> str:
-    if head.startswith(OVSDB):
-        return "an OVN database file: not read yet; give lr-route-list output of it"
-    if b"\x00" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "binary: not read"
-    return ""
-
-
-class _Rejoined:
-    """A stream with its beginning put back."""
-
-    def __init__(self, head: bytes, source: Source) -> None:
-        self._head = head
-        self._stream = source.stream
-
-    def read(self, size: int) -> bytes:
-        """As a file's."""
-        head, self._head = self._head, b""
-        return head + self._stream.read(size - len(head))
-
-
-def _instead(capture: Capture) -> str:
-    notes = "; ".join(f"{where}: {text}" for where, text in capture.notes[:5])
-    return capture.first_line + (" (" + notes + ")" if notes else "") or "no file at all"
 
 
 def _distinct(capture: Capture) -> Topology:
@@ -203,28 +98,39 @@ def _distinct(capture: Capture) -> Topology:
     return infer(capture.tables, capture.zones, capture.facts, sorted(capture.live)) if again else topology
 
 
-def _lines(paths: list[str], capture: Capture, topology: Topology, findings: list[Finding]) -> None:
+def _lines(
+    read: Callable[[Callable[[str, str], None]], Iterator[Source]],
+    capture: Capture,
+    topology: Topology,
+    findings: list[Finding],
+) -> None:
     """Second reading: where the rows of findings stand."""
-    wanted = frozenset(list(dict.fromkeys(f.subject for f in findings if f.legs))[:LOCATED])
+    wanted = frozenset([p for f in findings if f.legs for p in _spelled(f)][:LOCATED])
     if not wanted:
         return
     again = Capture()
     scanner = Scanner(again, Tables(), again.facts)
     scanner.wanted = wanted
-    for source in sources(paths, again.note):
-        _scan(source, scanner, again)
+    for source in read(again.note):
+        scan(source, scanner, again)
     for finding in findings:
-        roles = {(zone, hop): role for zone, role, hop in finding.legs}
-        for zone in sorted({zone for zone, _, _ in finding.legs}, key=topology.label):
-            for source_name, number, text in scanner.found.get((zone, finding.subject), ()):
-                words = text.split()
-                if "src-ip" in words[:3]:
+        roles = {(zone, hop, port): role for zone, role, hop, port in finding.legs}
+        zones = sorted({leg[0] for leg in finding.legs}, key=topology.label)
+        for zone, prefix in ((z, p) for z in zones for p in _spelled(finding)):
+            for source_name, number, text in scanner.found.get((zone, prefix), ()):
+                route = parse_row(text.partition(" _uuid=")[0])
+                if route is None or route.policy == "src-ip":
                     continue
-                hop = SELF if words[1] == words[0] else words[1]
-                role = roles.get((zone, hop)) or roles.get((zone, ""), "seen")
+                hop = SELF if route.nexthop == route.prefix else route.nexthop
+                role = roles.get((zone, hop, route.port)) or roles.get((zone, "", ""), "seen")
                 finding.lines.append(Line(source_name, number, topology.label(zone), role, text))
         finding.lines.sort()
         _sightings(finding, capture.facts)
+
+
+def _spelled(finding: Finding) -> list[str]:
+    """The prefixes whose lines a finding gives."""
+    return finding.subjects[:SPELLED] or [finding.subject]
 
 
 def _sightings(finding: Finding, facts: Inventory) -> None:
@@ -233,4 +139,5 @@ def _sightings(finding: Finding, facts: Inventory) -> None:
     for seen in facts.by_address.get(plain(finding.subject), ()):
         source, _, number = seen.where.rpartition(":")
         state = "runs" if seen.alive else "ended"
-        finding.lines.append(Line(source, int(number), "", "inventory", f"{seen.name} {state} on {seen.node}"))
+        line = int(number) if number.isdigit() else 0
+        finding.lines.append(Line(source, line, "", "inventory", f"{seen.name} {state} on {seen.node}"))

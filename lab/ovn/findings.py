@@ -71,8 +71,8 @@ class Finding:
     remedies: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     """All of them, where one finding stands for many."""
-    legs: list[tuple[int, str, str]] = field(default_factory=list)
-    """For finding lines: (zone, role, next hop); an empty next hop stands for every row of the subject there."""
+    legs: list[tuple[int, str, str, str]] = field(default_factory=list)
+    """For finding lines: (zone, role, next hop, port); without both it stands for every row of the subject there."""
 
     @property
     def rule(self) -> str:

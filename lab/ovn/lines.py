@@ -13,35 +13,37 @@ from typing import BinaryIO
 BLOCK = 1 << 20
 LINE_LIMIT = 32 << 20
 """Bytes. ovn-nbctl prints a whole table of JSON as one line, so this bounds a zone, not a row."""
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_RETURNS = re.compile(r"\r+$", re.M)
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF8, "utf-8"))
 
 
-def blocks(stream: BinaryIO, dropped: Callable[[int], None]) -> Iterator[tuple[int, list[str], bool]]:
-    """Lists of whole lines, each with the number of its first line (from 1), and whether the last line is unfinished.
+def blocks(stream: BinaryIO, dropped: Callable[[int], None]) -> Iterator[tuple[int, str, bool]]:
+    """Whole lines as one text each, with the number of the first line (from 1), and whether the last one is unfinished.
 
-    Only the last block of a stream can end in an unfinished line: one without a line end. *dropped* is told the number
-    of each line that was longer than :data:`LINE_LIMIT` and stands as an empty line instead.
+    The last line end of a text is left out. Only the last block of a stream can end in an unfinished line: one without
+    a line end. *dropped* is told the number of each line that was longer than :data:`LINE_LIMIT`; an empty line stands
+    for it.
     """
     first = 1
     rest = ""
     skipping = False
     for text in _decoded(stream):
-        lines = (rest + text).split("\n")
-        rest = lines.pop()
-        if skipping and lines:
-            lines[0] = ""
+        head, end, tail = (rest + text).rpartition("\n")
+        rest = tail
+        if end and skipping:
+            head = "\n" + head.partition("\n")[2] if "\n" in head else ""
             skipping = False
         if skipping:
             rest = ""
         elif len(rest) > LINE_LIMIT:
-            dropped(first + len(lines))
+            dropped(first + (head.count("\n") + 1 if end else 0))
             rest, skipping = "", True
-        if lines:
-            yield first, _clean(lines), False
-            first += len(lines)
+        if end:
+            yield first, _clean(head), False
+            first += head.count("\n") + 1
     if rest:
-        yield first, _clean([rest]), True
+        yield first, _clean(rest), True
 
 
 def _decoded(stream: BinaryIO) -> Iterator[str]:
@@ -57,11 +59,11 @@ def _decoded(stream: BinaryIO) -> Iterator[str]:
         yield tail
 
 
-def _clean(lines: list[str]) -> list[str]:
-    joined = "\n".join(lines)
-    if "\x1b" not in joined and "\r" not in joined:
-        return lines
-    return [_ANSI.sub("", line).rstrip("\r") if "\x1b" in line or line.endswith("\r") else line for line in lines]
+def _clean(text: str) -> str:
+    """Without colours and other systems' line ends; the number of lines stays."""
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    return _RETURNS.sub("", text) if "\r" in text else text
 
 
 def printable(text: str, limit: int = 300) -> str:

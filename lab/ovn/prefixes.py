@@ -28,6 +28,12 @@ class Lpm:
         self._heads.clear()
         self._tables[key][int(network.network_address) >> shift] = prefix
 
+    @property
+    def coarse(self) -> bool:
+        """Whether the last byte of an IPv4 address, and the last group of an IPv6 address, decide nothing."""
+        shifts = ((4, 8), (6, 16))
+        return all(shift >= least for family, least in shifts for shift, _ in self._order[family])
+
     def find(self, value: int, family: int) -> str:
         """The narrowest network around an address given as integer, or empty."""
         for shift, table in self._order[family]:
@@ -36,13 +42,11 @@ class Lpm:
         return ""
 
     def around(self, address: str) -> str:
-        """The same for an address as text, fast for many IPv4 addresses: most share their first three bytes."""
-        if ":" in address:
-            return self.find(number(address), 6)
-        head = address.rpartition(".")[0]
+        """The same for an address as text, fast for many: most share all but their last part."""
+        head = address[: address.rfind("." if "." in address else ":")]
         found = self._heads.get(head)
         if found is None:
-            found = self.find(number(address), 4)
-            if all(shift >= 8 for shift, _ in self._order[4]):
+            found = self.find(number(address), 6 if ":" in address else 4)
+            if self.coarse:
                 self._heads[head] = found
         return found

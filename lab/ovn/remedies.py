@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import shlex
 
-from lab.ovn.dump import ROUTER, Zone
+from lab.ovn.nbdata import ROUTER
 from lab.ovn.tables import SELF, Leg
 from lab.ovn.topology import NodeInfo
+from lab.ovn.zone import Zone
 
 
 def _exec(zone: Zone, node: str) -> str:
     client, namespace = zone.client or "oc", zone.namespace or "openshift-ovn-kubernetes"
     container = zone.container or "nbdb"
-    pod = shlex.quote(zone.pod) if zone.pod else f"<ovnkube-node pod of {_word(node)}>"
-    return f"{client} exec -n {shlex.quote(namespace)} -c {shlex.quote(container)} {pod} -- ovn-nbctl"
+    return f"{client} exec -n {shlex.quote(namespace)} -c {shlex.quote(container)} {_pod(zone, node)} -- ovn-nbctl"
+
+
+def _pod(zone: Zone, node: str) -> str:
+    if zone.pod:
+        return shlex.quote(zone.pod)
+    return "<ovnkube-master pod that leads>" if zone.central else f"<ovnkube-node pod of {_word(node)}>"
 
 
 def _word(name: str) -> str:
@@ -43,8 +49,7 @@ def delete_duplicate(zone: Zone, node: str, prefix: str) -> list[str]:
 def rebuild(zone: Zone, node: str) -> str:
     """Let the zone's controller start again: its sync drops VM routes and makes them from live pods."""
     client, namespace = zone.client or "oc", zone.namespace or "openshift-ovn-kubernetes"
-    pod = shlex.quote(zone.pod) if zone.pod else f"<ovnkube-node pod of {_word(node)}>"
-    return f"{client} -n {shlex.quote(namespace)} delete pod {pod}"
+    return f"{client} -n {shlex.quote(namespace)} delete pod {_pod(zone, node)}"
 
 
 def go_home(vm: str, owner: NodeInfo | None) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from lab.ovn.audit import Result
 from lab.ovn.findings import INFO, SEVERITIES, Finding, Line, counted
 from lab.ovn.lines import printable
+from lab.ovn.zone import Zone
 
 SCHEMA = 1
 SHOWN = 8
@@ -28,28 +29,40 @@ def render(result: Result, form: str) -> Iterator[str]:
 
 def document(result: Result) -> dict[str, Any]:
     """The JSON document."""
-    topology, capture = result.topology, result.capture
     return {
         "schema": SCHEMA,
         "verdict": {0: "clean", 1: "findings", 2: "unusable input"}[result.exit_code],
         "counts": {s: sum(f.severity == s for f in result.findings) for s in SEVERITIES},
-        "zones": [
-            {
-                "node": node.name,
-                "pod": topology.zones[zone].pod,
-                "source": topology.zones[zone].source,
-                "line": topology.zones[zone].line,
-                "routes": topology.zones[zone].rows,
-                "subnets": sorted(node.subnets),
-                "transit": sorted(node.transit.values()),
-                "join": sorted(node.join.values()),
-                "cut": topology.zones[zone].cut,
-            }
-            for zone, node in sorted(topology.by_zone.items(), key=lambda entry: topology.label(entry[0]))
-        ],
+        "zones": list(_zones(result)),
         "findings": [_finding(finding) for finding in result.findings],
-        "unknown": sorted(topology.unknown),
-        "skipped": [{"where": where, "why": why} for where, why in capture.notes],
+        "unknown": sorted(result.topology.unknown),
+        "skipped": [{"where": where, "why": why} for where, why in result.capture.notes],
+    }
+
+
+def _zones(result: Result) -> Iterator[dict[str, Any]]:
+    """Each database that was read, zones first."""
+    topology = result.topology
+    for index in sorted(topology.by_zone, key=topology.label):
+        node = topology.by_zone[index]
+        known = (sorted(node.subnets), sorted(node.transit.values()), sorted(node.join.values()))
+        yield _zone(topology.zones[index], node.name, *known)
+    for zone, _ in result.capture.central:
+        yield _zone(zone, "", [], [], [])
+
+
+def _zone(zone: Zone, node: str, subnets: list[str], transit: list[str], join: list[str]) -> dict[str, Any]:
+    return {
+        "node": node,
+        "pod": zone.pod,
+        "source": zone.source,
+        "line": zone.line,
+        "routes": zone.rows,
+        "subnets": subnets,
+        "transit": transit,
+        "join": join,
+        "cut": zone.cut,
+        "central": zone.central,
     }
 
 
@@ -77,8 +90,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _verdict(result: Result) -> str:
-    routes = sum(result.topology.zones[z].rows for z in result.topology.by_zone)
-    read = f"{counted(len(result.topology.by_zone), 'zone')}, {counted(routes, 'prefix').replace('xs', 'xes')}"
+    zones = list(_zones(result))
+    read = f"{counted(len(zones), 'zone')}, {counted(sum(z['routes'] for z in zones), 'route')}"
+    if any(zone["central"] for zone in zones):
+        read = read.replace("zone", "database", 1)
     if not result.faults:
         return f"no fault found ({read})"
     counts = [(s, sum(f.severity == s for f in result.faults)) for s in SEVERITIES]
@@ -92,7 +107,7 @@ def _where(line: Line) -> str:
 def _table(result: Result) -> Iterator[str]:
     yield f"audit of pod-network routes: {_verdict(result)}"
     yield ""
-    yield from _zones(result)
+    yield from _zone_table(result)
     widths = [max([len(f.severity) for f in result.faults] or [0]), max([len(f.kind) for f in result.faults] or [0])]
     for finding in result.faults:
         head = f"{finding.severity:<{widths[0]}}  {finding.kind:<{widths[1]}}  {finding.subject}"
@@ -125,20 +140,19 @@ def _details(finding: Finding) -> Iterator[str]:
         yield f"          and {len(finding.remedies) - 2 * SHOWN} more commands: --json has them"
 
 
-def _zones(result: Result) -> Iterator[str]:
-    rows = [("ZONE", "POD", "SUBNET", "TRANSIT", "JOIN", "PREFIXES")]
-    topology = result.topology
-    for zone in sorted(topology.by_zone, key=topology.label)[:100]:
-        node = topology.by_zone[zone]
-        parts = [topology.label(zone), topology.zones[zone].pod, ",".join(sorted(node.subnets))]
-        parts += [",".join(sorted(node.transit.values())), ",".join(sorted(node.join.values()))]
-        cells = [printable(part) or "?" for part in parts]
-        rows.append((cells[0], cells[1], cells[2], cells[3], cells[4], str(topology.zones[zone].rows)))
+def _zone_table(result: Result) -> Iterator[str]:
+    rows = [("ZONE", "POD", "SUBNET", "TRANSIT", "JOIN", "ROUTES")]
+    zones = list(_zones(result))
+    for zone in zones[:100]:
+        name = zone["node"] or ("all nodes" if zone["central"] else zone["pod"] or f"{zone['source']}:{zone['line']}")
+        parts = [name, zone["pod"], *(",".join(zone[key]) for key in ("subnets", "transit", "join"))]
+        cells = [printable(part) or ("-" if zone["central"] else "?") for part in parts]
+        rows.append((cells[0], cells[1], cells[2], cells[3], cells[4], str(zone["routes"])))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-    if len(topology.by_zone) > 100:
-        yield f"and {len(topology.by_zone) - 100} more"
+    if len(zones) > 100:
+        yield f"and {len(zones) - 100} more"
 
 
 def _notes(findings: list[Finding], result: Result) -> Iterator[str]:

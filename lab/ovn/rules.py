@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 from lab.ovn import remedies
-from lab.ovn.findings import INFO, MAJOR, SEVERITIES, Finding
+from lab.ovn.findings import CRITICAL, INFO, MAJOR, SEVERITIES, Finding
 from lab.ovn.hosts import Case, Fault, judge
 from lab.ovn.inventory import Inventory
 from lab.ovn.prefixes import Lpm
-from lab.ovn.routes import number
 from lab.ovn.subnets import infrastructure
 from lab.ovn.tables import State, Tables
 from lab.ovn.topology import NodeInfo, Topology
@@ -18,6 +18,14 @@ from lab.ovn.walker import Walk
 
 SHOWN = 12
 """Zones spelled out in a sentence; more are counted."""
+EACH = 200
+"""So many addresses with the same fault are findings of their own; more are one finding."""
+LISTED = 10_000
+"""Addresses that a finding for many names."""
+SPELLED = 20
+"""Addresses of such a finding whose commands and lines are given."""
+_FOUR, _SIX = (partial(socket.inet_pton, family) for family in (socket.AF_INET, socket.AF_INET6))
+_Key = tuple[State, int, NodeInfo | None, str, str, str]
 
 
 def audit(tables: Tables, topology: Topology, facts: Inventory) -> list[Finding]:
@@ -38,45 +46,67 @@ class _Hosts:
         for prefix in self.covering:
             self.sources.add(prefix)
         self.complete = all(node.subnets for node in topology.by_zone.values())
-        self.verdicts: dict[tuple[State, int, str, str, str], tuple[Case, list[Fault]]] = {}
         self.shapes: dict[str, tuple[str, bool]] = {}
+        self.absent: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
-        """In the order of the prefixes."""
+        """Every finding on VM addresses."""
         inferred: list[str] = []
-        find, sources, verdicts, owners = (
-            self.topology.subnets.around,
-            self.sources.around,
-            self.verdicts,
-            self.topology.owner,
-        )
+        members: dict[_Key, list[str]] = {}
         known = self.facts.by_address
-        for prefix, state in self.topology.hosts.items():
-            subnet = find(prefix)
-            if prefix in known or self.facts.everything:
+        for state, group in self.topology.groups:
+            some = group if self.facts.everything else [p for p in group if p in known] if known else []
+            if rest := group if not some else [] if len(some) == len(group) else [p for p in group if p not in known]:
+                members.setdefault(self._key(state, rest[0], "", ""), []).extend(rest)
+                inferred += rest
+            for prefix in some:
                 given, orphan = self._known(prefix)
                 if given == "?":
                     text = "the VM is migrating just now: not judged, capture again afterwards"
                     yield Finding("MIGRATING", INFO, prefix, [], text, self.facts.vm(prefix))
-                    continue
-            else:
-                given = orphan = ""
-                inferred.append(prefix)
-            key = (state, id(owners.get(subnet)), given, orphan, sources(prefix))
-            if key not in verdicts:
-                verdicts[key] = self._judge(key, owners.get(subnet))
-            case, faults = verdicts[key]
-            for fault in faults:
-                yield self._finding(prefix, case, fault)
-            if given:
-                self.shapes[prefix] = (case.runner.label if case.runner else "", bool(case.rows))
+                else:
+                    members.setdefault(self._key(state, prefix, given, orphan), []).append(prefix)
+        for key, prefixes in members.items():
+            yield from self._judged(key, prefixes)
+        yield from self._absent()
         yield from self._families()
-        yield from _unverified(inferred)
+        if inferred:
+            yield _unverified(inferred)
+
+    def _key(self, state: State, prefix: str, given: str, orphan: str) -> _Key:
+        """What decides on an address; *prefix* stands for all that share its state."""
+        owner = self.topology.owner.get(self.topology.subnets.around(prefix))
+        return state, id(owner), owner, given, orphan, self.sources.around(prefix)
+
+    def _judged(self, key: _Key, prefixes: list[str]) -> Iterator[Finding]:
+        """The faults of addresses that are alike: one finding for each, or one for all where they are many."""
+        case, faults = self._judge(key)
+        for fault in faults:
+            if len(prefixes) > (EACH if fault.severity != INFO else 1):
+                yield self._folded(case, fault, _ordered(prefixes))
+            else:
+                for prefix in prefixes:
+                    yield self._finding(prefix, case, fault)
+        if key[3]:
+            label = case.runner.label if case.runner else ""
+            self.shapes.update((prefix, (label, bool(case.rows))) for prefix in prefixes)
+
+    def _folded(self, case: Case, fault: Fault, prefixes: list[str]) -> Finding:
+        """One finding that stands for many addresses: commands and lines are those of the first few."""
+        finding = self._finding(prefixes[0], case, fault)
+        finding.subject = f"{len(prefixes)} addresses"
+        finding.subjects = prefixes[:LISTED]
+        finding.vm = ""
+        for prefix in prefixes[1:SPELLED] if finding.remedies else []:
+            finding.remedies += [r for r in self._finding(prefix, case, fault).remedies if r not in finding.remedies]
+        if finding.remedies and len(prefixes) > SPELLED:
+            finding.remedies.append(f"# and so on for {len(prefixes) - SPELLED} more addresses")
+        return finding
 
     def _known(self, prefix: str) -> tuple[str, str]:
         """The runner's name, ``?`` while it moves, and why the address is an orphan."""
         alive = self.facts.alive(prefix)
-        if any(s.moving for s in alive) or len({s.node for s in alive if s.vm}) > 1:
+        if self.facts.moving(prefix):
             return "?", ""
         if runner := self.facts.runner(prefix):
             return runner, ""
@@ -85,8 +115,8 @@ class _Hosts:
         vm = self.facts.vm(prefix)
         return "", f"VM {vm} has no live launcher any more" if vm else "no live VM has this address"
 
-    def _judge(self, key: tuple[State, int, str, str, str], owner: NodeInfo | None) -> tuple[Case, list[Fault]]:
-        state, _, given, orphan, source = key
+    def _judge(self, key: _Key) -> tuple[Case, list[Fault]]:
+        state, _, owner, given, orphan, source = key
         runner = self.topology.by_name.get(given) if given else None
         if given and runner is None:
             runner = self.topology.by_name[given] = NodeInfo(given)
@@ -119,7 +149,12 @@ class _Hosts:
             finding.broken = {label(z): case.walks[z].percent for z in self.live if case.walks[z].broken}
             finding.effects = _effects(case, self.live if fault is case.worst else zones)
         finding.legs = [
-            (z, "stale" if (z, h.leg) in fault.stale else "good" if case.good(z, h) else "seen", h.leg.nexthop)
+            (
+                z,
+                "stale" if (z, h.leg) in fault.stale else "good" if case.good(z, h) else "seen",
+                h.leg.nexthop,
+                h.leg.port,
+            )
             for z in (zones if fault.kind != "HOST_ROUTE_MISSING" else sorted(case.hops))
             for h in case.hops.get(z, ())
         ]
@@ -139,20 +174,35 @@ class _Hosts:
             return (rebuilt if case.runner else [remedies.find_vm(prefix), *rebuilt]) + home
         return (deletes or [remedies.find_vm(prefix)]) + home
 
+    def _absent(self) -> Iterator[Finding]:
+        """R14 at its worst: a VM runs off its subnet's node and no zone has a route for it."""
+        whole = [z for z in self.live if not self.topology.zones[z].cut]
+        nowhere = State({})
+        for prefix in self.facts.by_address if whole else ():
+            given = self.facts.runner(prefix)
+            owner = self.topology.node_of(prefix)
+            if given and owner is not None and owner.name not in ("", given) and not self.topology.routed(prefix):
+                case, _ = self._judge(self._key(nowhere, prefix, given, ""))
+                text = f"the VM runs on {given}, off its subnet's node, and no zone has a route for it"
+                fault = Fault("HOST_ROUTE_MISSING", whole, text, CRITICAL)
+                case.worst = fault
+                self.absent.add(prefix)
+                yield self._finding(prefix, case, fault)
+
     def _families(self) -> Iterator[Finding]:
         """R21: a VM's addresses of both families must be routed alike."""
         vms: dict[str, dict[str, tuple[str, bool]]] = {}
         for prefix, seen in self.facts.by_address.items():
             for sighting in seen:
-                if sighting.vm and sighting.alive and prefix not in self.topology.unexplained:
-                    away = prefix in self.topology.hosts
+                if sighting.vm and sighting.alive and prefix not in self.topology.others:
+                    away = self.topology.routed(prefix)
                     vms.setdefault(sighting.name, {})[prefix] = self.shapes.get(prefix, ("", away))
         for shapes in vms.values():
             families = {":" in prefix for prefix in shapes}
             if len(families) == 2 and len({away for _, away in shapes.values()}) == 2:
                 bare = [p for p in sorted(shapes) if not shapes[p][1]]
                 routed = [p for p in sorted(shapes) if shapes[p][1]]
-                if all(self.topology.node_of(p) is None for p in bare):
+                if not self.absent.isdisjoint(bare) or all(self.topology.node_of(p) is None for p in bare):
                     continue
                 text = f"{', '.join(routed)} has host routes and {', '.join(bare)} of the same VM has none"
                 yield Finding("HALF_FAMILY", MAJOR, routed[0], [], text, self.facts.vm(routed[0]))
@@ -161,7 +211,7 @@ class _Hosts:
 def _egress(tables: Tables, topology: Topology) -> dict[str, set[int]]:
     """src-ip prefix -> zones that send it out by their own gateway or management port."""
     found: dict[str, set[int]] = {}
-    for prefix, state in ((p, s) for p, s in tables.states.items() if "/" in p):
+    for prefix, state in tables.nets.items():
         for zone, rows in state.per_zone():
             for row in rows:
                 own = topology.by_zone[zone].join.values()
@@ -211,22 +261,15 @@ def _fate(walk: Walk) -> str:
     return "; ".join(parts)
 
 
-def _unverified(prefixes: list[str]) -> Iterator[Finding]:
-    if prefixes:
-        text = "where they run is inferred from the routes: no pod or VMI given has them; "
-        text += "leftovers of a stopped VM look alike"
-        kind = "RUNNER_UNVERIFIED"
-        yield Finding(
-            kind,
-            INFO,
-            f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}",
-            [],
-            text,
-            subjects=_ordered(prefixes),
-        )
+def _unverified(prefixes: list[str]) -> Finding:
+    text = "where they run is inferred from the routes: no pod or VMI given has them; "
+    text += "leftovers of a stopped VM look alike"
+    subject = f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}"
+    return Finding("RUNNER_UNVERIFIED", INFO, subject, [], text, subjects=_ordered(prefixes)[:LISTED])
 
 
 def _ordered(prefixes: list[str]) -> list[str]:
     """Addresses in their own order, IPv4 first."""
-    four = sorted((p for p in prefixes if ":" not in p), key=socket.inet_aton)
-    return four + sorted((p for p in prefixes if ":" in p), key=number)
+    four = [p for p in prefixes if ":" not in p]
+    six = [p for p in prefixes if ":" in p] if len(four) < len(prefixes) else []
+    return sorted(four, key=_FOUR) + sorted(six, key=_SIX)

@@ -1,7 +1,7 @@
 """Files, folders and archives as streams of bytes, one after the other. Nothing is written, nothing is followed out.
 
-Archives are read as they stream: a member with a path that leads out, a link or a device is passed over, and one that
-unpacks to far more than it is (a bomb) is refused.
+Archives are read as they stream, archives within archives too: a member with a path that leads out, a link or a device
+is passed over, and one that unpacks to far more than it is (a bomb) is refused. Logs of a must-gather are not read.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from lab.core.errors import UsageError
 from lab.ovn.lines import printable
 
 MEMBERS = 200_000
-UNPACKED = 8 << 30
+UNPACKED = 64 << 30
 RATIO = 200
 """Text of routes packs about 30 : 1; a bomb 1000 : 1."""
 FREE = 64 << 20
-"""Bytes an archive may unpack to whatever its ratio."""
+"""Bytes an archive may unpack to whatever its ratio, and the size up to which a zip within an archive is read."""
+DEPTH = 8
+"""Layers, a tar and its compression being two; the databases of a packed must-gather lie four deep."""
 STDIN_LIMIT = 256 << 20
+LOGS = frozenset({"logs", "host_service_logs", "audit_logs"})
+"""Folders of a must-gather whose ``*.log`` files hold gigabytes and no routes."""
 Note = Callable[[str, str], None]
 
 
@@ -52,22 +56,22 @@ class Source:
 
 
 class _Counted(io.RawIOBase):
-    """A stream that stops a bomb."""
+    """A stream that counts what it unpacks against what its whole file may."""
 
-    def __init__(self, stream: BinaryIO, packed: int) -> None:
+    def __init__(self, stream: BinaryIO, budget: list[int]) -> None:
         self._stream = stream
-        self._limit = min(UNPACKED, max(FREE, RATIO * packed))
-        self._count = 0
+        self._budget = budget
 
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size if size >= 0 else self._limit - self._count + 1)
-        self._count += len(data)
-        if self._count > self._limit:
-            raise Bomb(f"unpacks to more than {self._limit >> 20} MiB")
-        return data
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        self._budget[0] -= len(data)
+        if self._budget[0] < 0:
+            raise Bomb(f"unpacks to more than {self._budget[1] >> 20} MiB")
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def broken_off(error: BaseException) -> str:
@@ -105,7 +109,7 @@ def _stdin() -> bytes:
 
 
 def _folder(root: Path, note: Note) -> Iterator[Source]:
-    count = 0
+    count = logs = 0
     inside = root.resolve()
     for folder, folders, files in os.walk(root):
         folders.sort()
@@ -117,60 +121,139 @@ def _folder(root: Path, note: Note) -> Iterator[Source]:
                 return
             if not path.resolve().is_relative_to(inside):
                 note(printable(str(path)), "a link out of the folder: not followed")
+            elif _is_log(str(path.relative_to(root))):
+                logs += 1
             elif path.is_file():
                 try:
                     yield from _file(path, printable(str(path)), note)
                 except OSError as error:
                     note(printable(str(path)), f"not read: {error}")
+    _say_logs(printable(str(root)), logs, note)
+
+
+def _is_log(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return ".log" in parts[-1] and not LOGS.isdisjoint(parts[:-1])
+
+
+def _say_logs(where: str, count: int, note: Note) -> None:
+    if count:
+        note(where, f"{count} log file{'s' if count > 1 else ''} of pods and hosts: not read")
 
 
 def _file(path: Path, name: str, note: Note, *, given: bool = False) -> Iterator[Source]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("not a regular file")
     with path.open("rb") as stream:
-        head = stream.read(512)
-        stream.seek(0)
+        limit = min(UNPACKED, max(FREE, RATIO * path.stat().st_size))
         try:
-            yield from _opened(stream, head, name, path.stat().st_size, given, note)
+            yield from _Unfolding(note, limit).open(stream, name, given)
         except UNPACKING as error:
             note(name, broken_off(error))
 
 
-def _opened(stream: BinaryIO, head: bytes, name: str, size: int, given: bool, note: Note) -> Iterator[Source]:
-    packers: dict[bytes, Callable[[BinaryIO], object]] = {
-        b"\x1f\x8b": gzip.open,
-        b"BZh": bz2.open,
-        b"\xfd7zXZ\x00": lzma.open,
-    }
-    opener = next((o for magic, o in packers.items() if head.startswith(magic)), None)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _zip(stream, name, note)
-    elif opener is not None:
-        plain = cast(BinaryIO, _Counted(cast(BinaryIO, opener(stream)), size))
-        buffered = io.BufferedReader(cast(io.RawIOBase, _Readable(plain)), 1 << 16)
-        if _is_tar(buffered.peek(512)):
-            yield from _tar(cast(BinaryIO, buffered), name, note)
-        else:
-            yield Source(name, cast(BinaryIO, buffered), given)
-    elif _is_tar(head):
-        yield from _tar(stream, name, note)
-    else:
-        yield Source(name, stream, given)
+class _Unfolding:
+    """One file with all that is packed in it."""
 
+    def __init__(self, note: Note, limit: int) -> None:
+        self._note = note
+        self._budget = [limit, limit]
+        self._members = 0
+        self._depth = 0
 
-class _Readable(io.RawIOBase):
-    """What io.BufferedReader asks of a stream."""
+    def open(self, stream: io.BufferedReader, name: str, given: bool = False) -> Iterator[Source]:
+        """A stream as itself, or what is in it."""
+        head = stream.peek(512)
+        packers: dict[bytes, Callable[[BinaryIO], object]] = {
+            b"\x1f\x8b": gzip.open,
+            b"BZh": bz2.open,
+            b"\xfd7zXZ\x00": lzma.open,
+        }
+        opener = next((o for magic, o in packers.items() if head.startswith(magic)), None)
+        zipped = head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+        packed = opener is not None or zipped or _is_tar(head)
+        if packed and self._depth >= DEPTH:
+            self._note(name, f"packed more than {DEPTH} times: not read")
+            return
+        self._depth += packed
+        try:
+            if opener is not None:
+                yield from self.open(self._counted(cast(BinaryIO, opener(stream))), name, given)
+            elif zipped:
+                yield from self._zip(stream, name)
+            elif packed:
+                yield from self._tar(stream, name)
+            else:
+                yield Source(name, cast(BinaryIO, stream), given)
+        finally:
+            self._depth -= packed
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def _counted(self, stream: BinaryIO) -> io.BufferedReader:
+        return io.BufferedReader(_Counted(stream, self._budget), 1 << 16)
 
-    def readable(self) -> bool:
-        return True
+    def _full(self, name: str) -> bool:
+        self._members += 1
+        if self._members > MEMBERS:
+            self._note(name, f"more than {MEMBERS} members: the rest is not read")
+        return self._members > MEMBERS
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    def _tar(self, stream: io.BufferedReader, name: str) -> Iterator[Source]:
+        logs = 0
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                where = f"{name}:{printable(member.name)}"
+                if self._full(name):
+                    return
+                if _leads_out(member.name):
+                    self._note(where, "a path that leads out of the archive: not read")
+                elif member.issparse():
+                    self._note(where, "a sparse file, which may claim any size: not read")
+                elif member.isreg():
+                    inner = archive.extractfile(member)
+                    if _is_log(member.name):
+                        logs += 1
+                    elif inner is not None:
+                        yield from self._member(cast(io.BufferedReader, inner), where)
+                elif not member.isdir():
+                    self._note(where, "a link or a device: not followed")
+        _say_logs(name, logs, self._note)
+
+    def _member(self, stream: io.BufferedReader, where: str) -> Iterator[Source]:
+        """What is wrong within a member that is an archive itself does not end the outer one."""
+        try:
+            yield from self.open(stream, where)
+        except Bomb:
+            raise
+        except UNPACKING as error:
+            self._note(where, broken_off(error))
+
+    def _zip(self, stream: io.BufferedReader, name: str) -> Iterator[Source]:
+        whole: IO[bytes] = stream
+        if not stream.seekable() or self._depth > 1:
+            whole = io.BytesIO(stream.read(FREE + 1))
+            if len(whole.read()) > FREE:
+                self._note(name, f"a zip of more than {FREE >> 20} MiB within an archive: not read")
+                return
+        logs = 0
+        with zipfile.ZipFile(whole) as archive:
+            for member in archive.infolist():
+                where = f"{name}:{printable(member.filename)}"
+                if self._full(name):
+                    return
+                if member.is_dir():
+                    continue
+                if _leads_out(member.filename):
+                    self._note(where, "a path that leads out of the archive: not read")
+                elif stat.S_ISLNK(member.external_attr >> 16):
+                    self._note(where, "a link: not followed")
+                elif member.flag_bits & 1:
+                    self._note(where, "encrypted: not read")
+                elif _is_log(member.filename):
+                    logs += 1
+                else:
+                    with archive.open(member) as inner:
+                        yield from self._member(self._counted(cast(BinaryIO, inner)), where)
+        _say_logs(name, logs, self._note)
 
 
 def _is_tar(head: bytes) -> bool:
@@ -179,41 +262,3 @@ def _is_tar(head: bytes) -> bool:
 
 def _leads_out(name: str) -> bool:
     return name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name[1:2]
-
-
-def _tar(stream: BinaryIO, name: str, note: Note) -> Iterator[Source]:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for count, member in enumerate(archive):
-            where = f"{name}:{printable(member.name)}"
-            if count >= MEMBERS:
-                note(name, f"more than {MEMBERS} members: the rest is not read")
-                return
-            if _leads_out(member.name):
-                note(where, "a path that leads out of the archive: not read")
-            elif member.isreg():
-                inner = archive.extractfile(member)
-                if inner is not None:
-                    yield Source(where, cast(BinaryIO, inner))
-            elif not member.isdir():
-                note(where, "a link or a device: not followed")
-
-
-def _zip(stream: BinaryIO, name: str, note: Note) -> Iterator[Source]:
-    with zipfile.ZipFile(stream) as archive:
-        for count, member in enumerate(archive.infolist()):
-            where = f"{name}:{printable(member.filename)}"
-            if count >= MEMBERS:
-                note(name, f"more than {MEMBERS} members: the rest is not read")
-                return
-            if member.is_dir():
-                continue
-            if _leads_out(member.filename):
-                note(where, "a path that leads out of the archive: not read")
-            elif stat.S_ISLNK(member.external_attr >> 16):
-                note(where, "a link: not followed")
-            elif member.flag_bits & 1:
-                note(where, "encrypted: not read")
-            else:
-                with archive.open(member) as inner:
-                    counted = _Counted(cast(BinaryIO, inner), member.compress_size)
-                    yield Source(where, cast(BinaryIO, counted))

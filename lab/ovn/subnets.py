@@ -16,9 +16,9 @@ from lab.ovn.topology import NodeInfo, Topology
 def infrastructure(tables: Tables, topology: Topology) -> Iterator[Finding]:
     """R3, R7, R9 to R13 on subnets and join addresses; R23, R24 and cut dumps."""
     for prefix, node in topology.owner.items():
-        yield from _prefix(prefix, node, tables.states.get(prefix), topology, "SUBNET_ROUTE")
+        yield from _prefix(prefix, node, tables.get(prefix), topology, "SUBNET_ROUTE")
     for prefix, node in topology.join_owner.items():
-        yield from _prefix(prefix, node, tables.states.get(prefix), topology, "JOIN_ROUTE")
+        yield from _prefix(prefix, node, tables.get(prefix), topology, "JOIN_ROUTE")
     yield from _own_joins(topology)
     yield from _odd(topology, tables)
     yield from _limits(topology)
@@ -89,12 +89,12 @@ def _made(
     for zone in zones:
         for leg in dict.fromkeys(rows.get(zone, ())):
             good = leg.nexthop == right and zone != node.zone
-            finding.legs.append((zone, "good" if good else "stale", leg.nexthop))
+            finding.legs.append((zone, "good" if good else "stale", leg.nexthop, leg.port))
             if kind == "EXACT_DUP":
                 finding.remedies += remedies.delete_duplicate(topology.zones[zone], topology.label(zone), prefix)
             elif not good:
                 finding.remedies.append(remedies.delete_leg(topology.zones[zone], topology.label(zone), prefix, leg))
-        if not any(role == "good" for z, role, _ in finding.legs if z == zone):
+        if not any(leg[1] == "good" for leg in finding.legs if leg[0] == zone):
             finding.remedies.append(remedies.rebuild(topology.zones[zone], topology.label(zone)))
         finding.effects.append(
             f"a client in {topology.label(zone)}: all or part of its traffic to {node.label} is lost"
@@ -129,10 +129,13 @@ def _odd(topology: Topology, tables: Tables) -> Iterator[Finding]:
             finding.lines = [Line(topology.zones[zone].source, line, label, "seen", " ".join(str(route).split()))]
             yield finding
     for prefix in topology.unexplained:
-        zones = sorted({topology.label(z) for z, _ in tables.states[prefix].per_zone()})
+        whole = [z for z, _ in tables.hosts[prefix].per_zone() if not topology.zones[z].cut]
+        if not whole:
+            continue
+        zones = sorted({topology.label(z) for z in whole})
         text = "a host route to an address that is neither in the cluster's network nor a join address"
         finding = Finding("UNEXPECTED_ROUTE", CLASSES["UNEXPECTED_ROUTE"][1], prefix, zones, text)
-        finding.legs = [(z, "seen", "") for z, _ in tables.states[prefix].per_zone()]
+        finding.legs = [(z, "seen", "", "") for z in whole]
         yield finding
 
 

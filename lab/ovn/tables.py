@@ -1,8 +1,8 @@
 """All zones' routing tables at once, in memory that follows the number of prefixes and not the number of zones.
 
-Each prefix points at one shared State: which zones have which set of legs for it. Zones are merged one after the
-other; most prefixes take the same steps (every zone says the same of every VM on one node), so there are few states,
-and a rule judges a state once for all prefixes that share it. Lines are not kept: who needs them reads again.
+Each prefix points at one shared State: which zones have which set of legs for it. Rows are merged as they are read;
+most prefixes take the same steps (every zone says the same of every VM on one node), so there are few states, and a
+rule judges a state once for all prefixes that share it. Lines are not kept: who needs them reads again.
 """
 
 from __future__ import annotations
@@ -63,53 +63,79 @@ def bits(value: int) -> Iterator[int]:
 
 
 class Tables:
-    """Every prefix of every zone."""
+    """Every prefix of every zone: single addresses in `hosts`, networks in `nets`."""
 
     def __init__(self) -> None:
-        self.states: dict[str, State] = {}
+        self.hosts: dict[str, State] = {}
+        self.nets: dict[str, State] = {}
         self._legs: dict[tuple[Leg, ...], Legs] = {}
         self._known: dict[frozenset[tuple[Legs, int]], State] = {}
+        self._steps: dict[tuple[int, State | None, Legs], State] = {}
         self._empty = State({})
+
+    def get(self, prefix: str) -> State | None:
+        """The state of one prefix."""
+        return (self.nets if "/" in prefix else self.hosts).get(prefix)
 
     def legs(self, *rows: Leg) -> Legs:
         """The one object for these rows."""
         key = tuple(sorted(rows))
         return self._legs.setdefault(key, Legs(key))
 
-    def both(self, one: Legs, other: Legs) -> Legs:
-        """The rows of both."""
-        return self.legs(*one.rows, *other.rows)
+    def add(self, zone: int, prefix: str, legs: Legs) -> None:
+        """One row of one zone; rows that the zone has of the prefix already are kept beside it."""
+        states = self.nets if "/" in prefix else self.hosts
+        states[prefix] = self._step(zone, states.get(prefix), legs)
 
-    def merge(self, zone: int, table: dict[str, Legs]) -> None:
-        """Take one zone's whole table in. A zone is merged once, or again after :meth:`forget`."""
-        steps: dict[tuple[State, Legs], State] = {}
-        states, empty, bit = self.states, self._empty, 1 << zone
-        for prefix, legs in table.items():
-            key = (states.get(prefix, empty), legs)
-            after = steps.get(key)
-            if after is None:
-                before = key[0].zones
-                after = steps[key] = self._intern({**before, legs: before.get(legs, 0) | bit})
-            states[prefix] = after
-        if len(self._known) > 4 * len(states) + 1000:
-            self._sweep()
+    def add_hosts(self, zone: int, rows: dict[str, Legs]) -> None:
+        """The same for many single addresses, by calls that work on all of them at once."""
+        before = list(zip(map(self.hosts.get, rows), rows.values(), strict=True))
+        steps = {step: self._step(zone, *step) for step in set(before)}
+        self.hosts.update(zip(rows, map(steps.__getitem__, before), strict=True))
 
-    def forget(self, zone: int) -> None:
-        """Drop what one zone said."""
+    def _step(self, zone: int, state: State | None, legs: Legs) -> State:
+        key = (zone, state, legs)
+        known = self._steps.get(key)
+        if known is None:
+            zones = dict((state or self._empty).zones)
+            bit = 1 << zone
+            if (mine := next((old for old, having in zones.items() if having & bit), None)) is not None:
+                zones[mine] &= ~bit
+                if not zones[mine]:
+                    del zones[mine]
+                legs = self.legs(*mine.rows, *legs.rows)
+            zones[legs] = zones.get(legs, 0) | bit
+            known = self._steps[key] = self._intern(zones)
+        return known
+
+    def of_zone(self, zone: int) -> Iterator[tuple[str, tuple[Leg, ...]]]:
+        """(prefix, rows) of one zone."""
+        for states in (self.hosts, self.nets):
+            for prefix, state in states.items():
+                for legs, zones in state.zones.items():
+                    if zones >> zone & 1:
+                        yield prefix, legs.rows
+
+    def closed(self) -> None:
+        """A zone is complete: drop what only helped on the way. States that no prefix is in any more are many then."""
+        self._steps.clear()
+        if len(self._known) > 4 * (len(self.hosts) + len(self.nets)) + 1000:
+            live = {*self.hosts.values(), *self.nets.values()}
+            self._known = {key: state for key, state in self._known.items() if state in live}
+
+    def forget(self, zone: int, prefix: str = "") -> None:
+        """Drop what one zone said, of one prefix or of all."""
         kept = ~(1 << zone)
-        steps: dict[State, State] = {}
-        for prefix, state in list(self.states.items()):
-            if state not in steps:
-                steps[state] = self._intern({legs: z & kept for legs, z in state.zones.items() if z & kept})
-            if steps[state].zones:
-                self.states[prefix] = steps[state]
-            else:
-                del self.states[prefix]
+        for states in (self.hosts, self.nets):
+            steps: dict[State, State] = {}
+            for key in [prefix] if prefix in states else [] if prefix else list(states):
+                state = states[key]
+                if state not in steps:
+                    steps[state] = self._intern({legs: z & kept for legs, z in state.zones.items() if z & kept})
+                if steps[state].zones:
+                    states[key] = steps[state]
+                else:
+                    del states[key]
 
     def _intern(self, zones: dict[Legs, int]) -> State:
         return self._known.setdefault(frozenset(zones.items()), State(zones))
-
-    def _sweep(self) -> None:
-        """States that no prefix is in any more are many after many zones."""
-        live = set(self.states.values())
-        self._known = {key: state for key, state in self._known.items() if state in live}

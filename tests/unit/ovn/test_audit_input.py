@@ -114,7 +114,7 @@ def test_a_folder_with_a_file_for_each_zone_and_much_else(tmp_path: Path) -> Non
     result = run([str(tmp_path)])
     assert [f.kind for f in result.faults] == ["ECMP_LOCAL_REMOTE", "ECMP_REMOTE"]
     assert [(Path(where).name, why) for where, why in result.capture.notes] == [
-        ("ovnnb_db.db", "an OVN database file: not read yet; give lr-route-list output of it")
+        ("ovnnb_db.db", "a damaged database: record 1 has no header of OVSDB: read up to there")
     ]
 
 
@@ -232,7 +232,8 @@ def test_json_of_the_database_names_the_nodes_itself(tmp_path: Path) -> None:
     assert {n.name for n in result.topology.nodes} == {world.name(n) for n in range(4)}
 
 
-def test_json_inventory_names_vm_and_runner_and_half_a_family_is_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_json_inventory_names_vm_and_runner_and_half_a_family_is_seen(tmp_path: Path, named: bool) -> None:
     world = World(3, dual=True)
     four, six = world.start(0, 0)
     world.migrate(four, 1)
@@ -247,9 +248,11 @@ def test_json_inventory_names_vm_and_runner_and_half_a_family_is_seen(tmp_path: 
         },
     }
     (tmp_path / "vmi.json").write_text(json.dumps({"kind": "List", "items": [vmi]}, indent=4))
-    (tmp_path / "dumps").write_text(world.subnets() + "\n" + "\n".join(world.dump(z) for z in range(3)))
+    names = world.subnets() if named else ""
+    (tmp_path / "dumps").write_text(names + "\n" + "\n".join(world.dump(z) for z in range(3)))
     result = run([str(tmp_path)])
-    assert [(f.kind, f.vm) for f in result.faults] == [("HALF_FAMILY", "db")]
+    expected = ("HOST_ROUTE_MISSING", "db", six) if named else ("HALF_FAMILY", "db", four)
+    assert [(f.kind, f.vm, f.subject) for f in result.faults] == [expected]
 
 
 @pytest.mark.parametrize("form", ["--json", "--markdown", None])
