@@ -47,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
 
     made = command("up", "bring a lab up; one that is up is left alone")
     made.add_argument("--workers", type=_workers, default=3, help="worker nodes, 1-9 (default: 3)")
+    made.add_argument(
+        "--nmstate", metavar="RELEASE", help="the kubernetes-nmstate to play, 0.83 to 0.86 (default: 0.86)"
+    )
     made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
     made.add_argument(
         "--ovnk-bug",

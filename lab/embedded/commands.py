@@ -16,6 +16,7 @@ from typing import Any
 
 from lab.embedded.errors import UsageError
 from lab.embedded.lifecycle.layout import Layout
+from lab.embedded.model.releases import NEWEST
 from lab.embedded.model.spec import LabSpec
 
 
@@ -32,12 +33,13 @@ def _up(arguments: argparse.Namespace) -> int:
     from lab.embedded.fabric import gateways
     from lab.embedded.lifecycle.up import Options, plan, up
 
-    spec = LabSpec(name=arguments.name, workers=arguments.workers)
+    release = NEWEST if arguments.nmstate is None else arguments.nmstate
+    spec = LabSpec(name=arguments.name, workers=arguments.workers, nmstate=release)
     bugs = _known_bugs(arguments.ovnk_bug)
     if arguments.plan:
         print(plan(spec))
         return 0
-    facts = up(spec, Options(offline=arguments.offline), _say)
+    facts = up(spec, Options(offline=arguments.offline, any_release=arguments.nmstate is None), _say)
     for bug in bugs:
         _set_fault(arguments, "ovnk-bug", [f"bug={bug}"])
     if facts.get("already"):

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from lab.embedded.apiserver import patching
-from lab.embedded.apiserver.errors import StatusError, internal
+from lab.embedded.apiserver.errors import StatusError, internal, qualified
 from lab.embedded.apiserver.requests import Call
 from lab.embedded.apiserver.resources import Registry, Resource
 from lab.embedded.apiserver.selectors import match_selector
@@ -25,15 +25,20 @@ from lab.embedded.apiserver.store import Store, new_uid
 Obj = dict[str, Any]
 GROUP = "admissionregistration.k8s.io"
 MUTATING = (GROUP, "mutatingwebhookconfigurations")
+POLICY_MARK = "virtlab.dev/admission-policy"
 VALIDATING = (GROUP, "validatingwebhookconfigurations")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A webhook that matched, and the version of the resource in which it wants the objects."""
+    """A webhook that matched, and the version of the resource in which it wants the objects.
+
+    ``policy`` is set where it stands for a ValidatingAdmissionPolicy: its expressions are not evaluated here.
+    """
 
     hook: Obj
     resource: Resource
+    policy: str = ""
 
 
 class Webhooks:
@@ -85,10 +90,11 @@ class Webhooks:
             return []
         found = []
         for configuration in self._store.list(which):
+            policy = str((configuration["metadata"].get("annotations") or {}).get(POLICY_MARK, ""))
             for hook in configuration.get("webhooks") or ():
                 resource = self._matching(hook, call, operation)
                 if resource is not None and self._selected(hook, call, obj, old):
-                    found.append(Target(hook, resource))
+                    found.append(Target(hook, resource, policy))
         return found
 
     def _matching(self, hook: Obj, call: Call, operation: str) -> Resource | None:
@@ -130,7 +136,7 @@ class Webhooks:
         for warning in response.get("warnings") or ():
             call.warn(str(warning))
         if not response.get("allowed"):
-            raise _denial(name, response.get("status") or {})
+            raise _denial(target, call, response.get("status") or {})
         return response
 
     async def _post(self, hook: Obj, review: Obj) -> Obj:
@@ -210,8 +216,15 @@ def _shown(resource: Resource, obj: Obj) -> Obj:
     return obj if obj.get("kind") not in (None, resource.kind) else resource.present(obj)
 
 
-def _denial(name: str, status: Obj) -> StatusError:
-    denied = f'admission webhook "{name}" denied the request'
+def _denial(target: Target, call: Call, status: Obj) -> StatusError:
+    denied = f'admission webhook "{target.hook.get("name", "")}" denied the request'
+    if target.policy:
+        # apiserver pkg/admission/plugin/policy/validating: a Forbidden error with the reason and code put in.
+        kind = qualified(call.resource.plural, call.resource.group)
+        denied = (
+            f"{kind} \"{call.name}\" is forbidden: ValidatingAdmissionPolicy '{target.policy}' with binding "
+            f"'{target.policy}-binding' denied request"
+        )
     code = int(status.get("code") or 0)
     if status.get("message"):
         text = f"{denied}: {status['message']}"

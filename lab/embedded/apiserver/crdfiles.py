@@ -9,6 +9,7 @@ code or `?: true` in a map makes it nullable; `s=x` has a default; `s:a|b` is an
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,11 @@ def _expand(short: Obj) -> Obj:
     }
 
 
-def load(folder: Path) -> list[Obj]:
-    """CRDs of all YAML files of a folder. ValueError names the file with a mistake in it."""
+def load(folder: Path, unserved: Collection[tuple[str, str]] = ()) -> list[Obj]:
+    """CRDs of all YAML files of a folder, without the versions (group, version) of ``unserved``.
+
+    ValueError names the file with a mistake in it.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found: list[Obj] = []
     for path in sorted(folder.glob("*.yaml")):
@@ -151,4 +155,7 @@ def load(folder: Path) -> list[Obj]:
                 found += [_expand(short) for short in shorts] if "crds" in document else [document]
             except (ValueError, KeyError) as error:
                 raise ValueError(f"{path}: {error}") from error
+    for crd in found:
+        spec = crd["spec"]
+        spec["versions"] = [v for v in spec["versions"] if (spec["group"], v["name"]) not in unserved]
     return found

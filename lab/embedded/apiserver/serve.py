@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class ApiConfig:
     tokens: Mapping[str, User]
     binds: Sequence[tuple[str, int]] = ()
     agent_token: str = ""
+    unserved: Collection[tuple[str, str]] = ()
+    """(group, version) of the lab's CRDs that this cluster is too new for."""
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
     crds: Path = Path(__file__).parent / "crds"
 
@@ -69,7 +71,7 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
     """Serve until cancelled; `ready` is set when requests are answered. Raises OSError when a bind is refused."""
     parts, webhooks = _assemble(config)
     lifecycle = Lifecycle(parts.store, parts.registry, parts.deleter, config.pki.ca.read_text())
-    await bootstrap(parts.writer, config.crds)
+    await bootstrap(parts.writer, config.crds, config.unserved)
     # What was made so far stays: without it each full collection walks the schemas again.
     gc.collect()
     gc.freeze()
@@ -139,7 +141,7 @@ def _early_bind(address: str, port: int) -> socket.socket:
     return listening
 
 
-async def bootstrap(writer: Writer, folder: Path) -> None:
+async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str, str]] = ()) -> None:
     """Objects that a fresh cluster has: namespaces, roles of administrators, the lab's CRDs."""
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         await _make(writer, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -162,7 +164,7 @@ async def bootstrap(writer: Writer, folder: Path) -> None:
         "subjects": [{"apiGroup": rbac, "kind": "Group", "name": auth.MASTERS}],
     }
     await _make(writer, {"apiVersion": f"{rbac}/v1", **binding})
-    for obj in crdfiles.load(folder):
+    for obj in crdfiles.load(folder, unserved):
         await _make(writer, obj)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
+from lab.embedded.faults.dhcp_silent import DhcpSilent
 from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.lacp_off import LacpOff
 from lab.embedded.faults.member_down import MemberDown
@@ -20,7 +21,15 @@ from lab.embedded.faults.ovnk_bug import OvnkBug
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.vlan_missing import VlanMissing
 
-FAULTS: tuple[Fault, ...] = (VlanMissing(), BridgeMappingMissing(), GatewayDown(), MemberDown(), LacpOff(), OvnkBug())
+FAULTS: tuple[Fault, ...] = (
+    VlanMissing(),
+    BridgeMappingMissing(),
+    GatewayDown(),
+    MemberDown(),
+    LacpOff(),
+    OvnkBug(),
+    DhcpSilent(),
+)
 
 
 def find(name: str) -> Fault:

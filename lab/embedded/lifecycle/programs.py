@@ -20,6 +20,7 @@ from lab.embedded.kube import Informers, Kube
 from lab.embedded.lifecycle import keys
 from lab.embedded.lifecycle.layout import Layout
 from lab.embedded.model.kinds import NODE
+from lab.embedded.model.releases import NmstateRelease
 from lab.embedded.model.spec import AGENT_PORT, API_ADDRESS, API_PORT, LabSpec, NodeSpec
 from lab.embedded.node.context import Component, NodeContext
 from lab.embedded.node.kubelet import Kubelet
@@ -57,11 +58,12 @@ async def apiserver(layout: Layout, spec: LabSpec, sockets: list[socket.socket])
             pki=keys.paths(layout),
             tokens=keys.users(layout, spec),
             agent_token=keys.token(layout, keys.AGENT),
+            unserved=spec.release.unserved,
         )
     )
 
 
-async def controllers(layout: Layout) -> None:
+async def controllers(layout: Layout, spec: LabSpec) -> None:
     """Operators, webhooks and virt-api: clients of the API like any other."""
     pki = keys.paths(layout)
     await operators.run(
@@ -72,11 +74,12 @@ async def controllers(layout: Layout) -> None:
             agent_token=keys.token(layout, keys.AGENT),
             cert=pki.server_cert,
             key=pki.server_key,
+            nmstate=spec.release,
         )
     )
 
 
-async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired: int) -> None:
+async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: tuple[str, str], wired: int) -> None:
     """A node: its Open vSwitch and OVN zone, and every component that acts on it."""
     zone = Zone(node)
     await zone.start()
@@ -91,8 +94,8 @@ async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired:
         informers=Informers(kube),
         rundir=rundir,
         state=layout.root,
-        kernel=Path(kernel),
-        initrd=Path(initrd),
+        kernel=Path(guest[0]),
+        initrd=Path(guest[1]),
         ovs=zone.ovs,
         northbound=zone.northbound,
         southbound=zone.southbound,
@@ -107,7 +110,7 @@ async def agent(node: NodeSpec, layout: Layout, kernel: str, initrd: str, wired:
     components: dict[str, Component] = {
         "kubelet": kubelet,
         "virt-handler": virt,
-        "nmstate": NmstateHandler(ctx),
+        "nmstate": NmstateHandler(ctx, nmstate),
         "ovnkube": ovnkube,
     }
     await ctx.informers.start()

@@ -64,7 +64,7 @@ def main(orders: Orders, layout: Layout) -> None:
     outside = socket.socket(fileno=orders.listener)
     nodes = [_fork_node(node, orders, layout) for node in orders.spec.nodes]
     _fork_program(layout, "apiserver", lambda: programs.apiserver(layout, orders.spec, [outside, inside]))
-    _fork_program(layout, "controllers", lambda: programs.controllers(layout))
+    _fork_program(layout, "controllers", lambda: programs.controllers(layout, orders.spec))
     inside.close()
     outside.close()
     reap_until(_fork_program(layout, "supervisor", lambda: _supervise(orders, layout, nodes)))
@@ -96,7 +96,7 @@ def _fork_node(node: NodeSpec, orders: Orders, layout: Layout) -> Child:
 
     def agent() -> None:
         programs.configure_logging()
-        asyncio.run(programs.agent(node, layout, orders.kernel, orders.initrd, wired_r))
+        asyncio.run(programs.agent(node, layout, orders.spec.release, (orders.kernel, orders.initrd), wired_r))
 
     def keeper() -> None:
         _log_to(layout, node.name)
@@ -149,7 +149,7 @@ async def _plug(switch: Switch, child: Child, serving: Awaitable[None]) -> None:
 def entry(argv: list[str]) -> None:
     """``python -m lab.embedded _supervise JSON``: used by `up` inside the fresh namespaces."""
     given = json.loads(argv[0])
-    spec = LabSpec(name=given["name"], workers=given["workers"])
+    spec = LabSpec(name=given["name"], workers=given["workers"], nmstate=given["nmstate"])
     orders = Orders(spec, given["listener"], given["progress"], given["kernel"], given["initrd"], given["options"])
     if os.getpid() != 1:
         raise SystemExit("the supervisor must be PID 1 of the lab's namespaces; start it with `virtlab up`")

@@ -39,6 +39,8 @@ class Options:
     """What may differ between labs of the same plan."""
 
     offline: bool = False
+    any_release: bool = False
+    """No release of kubernetes-nmstate was asked for: a lab that is up is fine with any."""
 
     def facts(self) -> dict[str, Any]:
         return {"offline": self.offline}
@@ -48,7 +50,10 @@ def plan(spec: LabSpec) -> str:
     """What `up` will make, for a person."""
     vlans = ", ".join(f"{v.vlan} ({v.gateway.ip})" for v in spec.vlans)
     workers = f"{spec.workers} worker{'s' * (spec.workers > 1)} ({', '.join(n.name for n in spec.nodes)})"
-    return f"lab {spec.name}: {workers}, one switch, VLAN gateways {vlans}, API on loopback; no root, nothing installed"
+    return (
+        f"lab {spec.name}: {workers}, one switch, VLAN gateways {vlans}, kubernetes-nmstate {spec.nmstate}, "
+        "API on loopback; no root, nothing installed"
+    )
 
 
 def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:
     layout.make()
     lock = layout.take_lock()
     if lock is None:
-        return _already(layout, spec)
+        return _already(layout, spec, options)
     with _closing(lock):
         say(plan(spec))
         user_namespace = probe.user_namespace_needed()
@@ -66,7 +71,7 @@ def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:
         return _start(layout, spec, options, tools, image, lock, user_namespace, say)
 
 
-def _already(layout: Layout, spec: LabSpec) -> dict[str, Any]:
+def _already(layout: Layout, spec: LabSpec, options: Options) -> dict[str, Any]:
     facts = layout.read_facts()
     if "seconds" not in facts:
         raise StateError(f"wanted to start the lab {spec.name!r}", "another `up` of that name is at work just now",
@@ -75,6 +80,12 @@ def _already(layout: Layout, spec: LabSpec) -> dict[str, Any]:
         raise StateError(
             f"wanted the lab {spec.name!r} with {spec.workers} workers",
             f"it is up with {facts.get('workers')}",
+            advice=f"virtlab down --name {spec.name}, or another --name",
+        )
+    if not options.any_release and facts.get("nmstate") != spec.nmstate:
+        raise StateError(
+            f"wanted the lab {spec.name!r} with kubernetes-nmstate {spec.nmstate}",
+            f"it is up with {facts.get('nmstate')}",
             advice=f"virtlab down --name {spec.name}, or another --name",
         )
     return {**facts, "already": True}
@@ -110,6 +121,7 @@ def _start(
         orders = {
             "name": spec.name,
             "workers": spec.workers,
+            "nmstate": spec.nmstate,
             "listener": listener.fileno(),
             "progress": progress_w,
             "kernel": str(image.kernel),
@@ -121,6 +133,7 @@ def _start(
     facts: dict[str, Any] = {
         "name": spec.name,
         "workers": spec.workers,
+        "nmstate": spec.nmstate,
         "keeper": process.pid,
         "user_namespace": user_namespace,
         "port": port,

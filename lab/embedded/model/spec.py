@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 
 from lab.embedded.errors import LabError, UsageError
+from lab.embedded.model.releases import NEWEST, NmstateRelease, nmstate_release
 
 MACHINE_NET = IPv4Network("192.168.52.0/24")
 EXTERNAL_NET = IPv4Network("192.168.53.0/24")
@@ -81,6 +82,8 @@ class LabSpec:
 
     name: str = "virtlab"
     workers: int = 3
+    nmstate: str = NEWEST
+    """The release of kubernetes-nmstate that the lab plays, e.g. ``0.86``."""
     vlans: tuple[VlanSpec, ...] = field(
         default=(
             VlanSpec(2024, IPv4Interface("192.168.24.1/24")),
@@ -96,10 +99,15 @@ class LabSpec:
                 where="--name or $VIRTLAB_NAME",
                 advice="--name lab-2",
             )
+        nmstate_release(self.nmstate)
         if not 1 <= self.workers <= MOST_WORKERS:
             raise UsageError(
                 f"wanted 1 to {MOST_WORKERS} workers", str(self.workers), where="--workers", advice="--workers 3"
             )
+
+    @property
+    def release(self) -> NmstateRelease:
+        return nmstate_release(self.nmstate)
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:

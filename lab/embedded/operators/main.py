@@ -19,6 +19,7 @@ from aiohttp import web
 
 from lab.embedded.kube import Informers, Kube
 from lab.embedded.model.kinds import KUBEVIRT, NODE
+from lab.embedded.model.releases import KNOWN, NmstateRelease
 from lab.embedded.operators import names
 from lab.embedded.operators.admission.handlers import Admission
 from lab.embedded.operators.evacuation import EvacuationController
@@ -60,6 +61,7 @@ class Config:
     webhook_port: int = 9443
     virtapi_port: int = 9444
     mac_pool: bool = True
+    nmstate: NmstateRelease = KNOWN[-1]
 
     @property
     def launcher_image(self) -> str:
@@ -101,7 +103,7 @@ class Operators:
         self.scheduler_recorder = Recorder(kube, "default-scheduler")
         self.node_recorder = Recorder(kube, "node-controller")
         self.agents = Agents(lambda: nodes.items, config.agent_token)
-        self.hooks = Admission(kube, informers, self.kubevirt, mac_pool=config.mac_pool).hooks()
+        self.hooks = Admission(kube, informers, self.kubevirt, mac_pool=config.mac_pool, nmstate=config.nmstate).hooks()
         self.virtapi = VirtApi(kube, informers, self.agents, config.kubevirt_version)
         self.controllers: tuple[Controller, ...] = (
             ReadyStamp(kube, informers),

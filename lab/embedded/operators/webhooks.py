@@ -71,10 +71,21 @@ def configurations(hooks: Sequence[Hook], url: str, ca: Path) -> list[tuple[Kind
     for hook in hooks:
         kind = MUTATING_WEBHOOK if hook.mutating else VALIDATING_WEBHOOK
         made.setdefault((_configuration_name(hook), kind), []).append(_webhook(hook, url, bundle))
-    return [(kind, {"metadata": {"name": name}, "webhooks": entries}) for (name, kind), entries in made.items()]
+    policies = {_configuration_name(hook): hook.policy for hook in hooks if hook.policy}
+    return [
+        (kind, {"metadata": {"name": name, **_policy_mark(policies.get(name, ""))}, "webhooks": entries})
+        for (name, kind), entries in made.items()
+    ]
+
+
+def _policy_mark(policy: str) -> Obj:
+    """What tells this lab's API server that a webhook stands for a ValidatingAdmissionPolicy."""
+    return {"annotations": {"virtlab.dev/admission-policy": policy}} if policy else {}
 
 
 def _configuration_name(hook: Hook) -> str:
+    if hook.policy:
+        return f"{hook.policy}-binding"
     if hook.name.endswith("kubemacpool.io"):
         return "kubemacpool-mutator"
     if hook.name.endswith("nmstate.io"):

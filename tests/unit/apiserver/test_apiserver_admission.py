@@ -47,6 +47,27 @@ def test_a_patch_changes_the_object_before_it_is_stored(tmp_path: Path) -> None:
     assert asked["oldObject"] is None
 
 
+def test_a_denial_of_an_admission_policys_stand_in_reads_as_upstreams(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        uid = (await request.json())["request"]["uid"]
+        return review_answer(uid, allowed=False, status={"code": 422, "reason": "Invalid", "message": "not so"})
+
+    async def case() -> None:
+        async with cluster(tmp_path) as (kube, pki), peer(handler, pki) as (url, _port):
+            hook = webhook("ValidatingWebhookConfiguration", url, pki, ["configmaps"])
+            hook["metadata"]["annotations"] = {"virtlab.dev/admission-policy": "rule"}
+            await kube.create(VALIDATING_WEBHOOK, hook)
+            with pytest.raises(KubeError) as caught:
+                await kube.create(CONFIGMAP, config_map())
+            assert (caught.value.status, caught.value.reason) == (422, "Invalid")
+            assert str(caught.value.message) == (
+                "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'rule' with binding 'rule-binding' "
+                "denied request: not so"
+            )
+
+    run(case())
+
+
 def test_a_denial_has_the_webhooks_words_and_causes(tmp_path: Path) -> None:
     async def handler(request: web.Request) -> web.Response:
         uid = (await request.json())["request"]["uid"]

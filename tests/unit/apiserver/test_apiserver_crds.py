@@ -101,3 +101,20 @@ def test_expansion_shares_nothing_by_mistake() -> None:
     template = vm["properties"]["spec"]["properties"]["template"]
     vmi = OURS["virtualmachineinstances.kubevirt.io"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert template["properties"]["spec"] == vmi["properties"]["spec"]
+
+
+def test_a_version_that_the_cluster_is_too_new_for_is_left_out() -> None:
+    def versions(unserved: set[tuple[str, str]]) -> dict[str, list[str]]:
+        found = [crd["spec"] for crd in crdfiles.load(FOLDER, unserved) if crd["spec"]["group"] == "nmstate.io"]
+        return {spec["names"]["shortNames"][0]: [v["name"] for v in spec["versions"]] for spec in found}
+
+    assert versions(set()) == {
+        "nncp": ["v1", "v1beta1", "v1alpha1"],
+        "nnce": ["v1beta1", "v1alpha1"],
+        "nns": ["v1beta1", "v1alpha1"],
+    }
+    assert versions({("nmstate.io", "v1alpha1")}) == {
+        "nncp": ["v1", "v1beta1"],
+        "nnce": ["v1beta1"],
+        "nns": ["v1beta1"],
+    }

@@ -105,10 +105,11 @@ class Node:
 
 
 class Host:
-    """``ip`` of a gateway with one interface."""
+    """``ip`` of a gateway with one interface, and its DHCP server's process; ``deaf`` to signals when told."""
 
-    def __init__(self) -> None:
-        self.up = True
+    def __init__(self, name: str) -> None:
+        self.name, self.up, self.state, self.deaf = name, True, "S", False
+        self.command = "dnsmasq\0--no-daemon\0"
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
@@ -117,6 +118,16 @@ class Host:
                 return ""
             case ["ip", "-j", "link", "show", "eth0"]:
                 return json.dumps([{"ifname": "eth0", "flags": ["BROADCAST", *["UP"] * self.up]}])
+            case ["cat", file] if file == f"/run/{self.name}.pid":
+                return "77\n"
+            case ["cat", "/proc/77/cmdline"]:
+                return self.command
+            case ["cat", "/proc/77/stat"]:
+                return f"77 (a) b) {self.state} 1 77 0"
+            case ["busybox", "kill", "-STOP" | "-CONT" as signal, "77"]:
+                if not self.deaf:
+                    self.state = {"-STOP": "T", "-CONT": "S"}[signal]
+                return ""
         raise AssertionError(argv)
 
 
@@ -124,7 +135,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.switch = Switch()
         self.nodes = {f"worker-{n}": Node(n, self.switch) for n in (1, 2)}
-        self.hosts = {"outside": Host(), "gateway-2024": Host(), "gateway-1993": Host()}
+        self.hosts = {name: Host(name) for name in ("outside", "machine", "gateway-2024", "gateway-1993")}
         self.active = Active(folder / "faults")
 
     @property
@@ -190,6 +201,36 @@ def test_a_gateway_goes_down_and_up(lab: Lab) -> None:
     assert [name for name, host in lab.hosts.items() if not host.up] == ["gateway-2024"]
     lab.heal("gateway-down")
     assert all(host.up for host in lab.hosts.values())
+
+
+def test_one_dhcp_server_falls_silent_and_answers_again(lab: Lab) -> None:
+    lab.set("dhcp-silent", "host=machine")
+    assert [name for name, host in lab.hosts.items() if host.state == "T"] == ["machine"]
+    lab.heal("dhcp-silent")
+    assert all(host.state == "S" for host in lab.hosts.values())
+
+
+def test_a_dhcp_server_that_does_not_stop_or_go_on_is_said(lab: Lab) -> None:
+    machine = lab.hosts["machine"]
+    machine.deaf = True
+    with pytest.raises(FaultError, match="wanted the DHCP server of machine stopped: process 77 goes on"):
+        lab.set("dhcp-silent", "host=machine")
+    assert lab.active.entries() == []
+    machine.deaf = False
+    lab.set("dhcp-silent", "host=machine")
+    machine.deaf = True
+    with pytest.raises(FaultError, match="wanted the DHCP server of machine to go on: process 77 is stopped"):
+        lab.heal()
+    assert len(lab.active.entries()) == 1
+
+
+def test_no_other_process_is_taken_for_the_dhcp_server(lab: Lab) -> None:
+    lab.hosts["machine"].command = "sleep\0007\0"
+    with pytest.raises(
+        FaultError, match=r"wanted the DHCP server of machine: /run/machine\.pid says '77', which is none"
+    ):
+        lab.set("dhcp-silent", "host=machine")
+    assert lab.hosts["machine"].state == "S"
 
 
 def test_a_fault_that_is_set_is_left_as_it_is(lab: Lab) -> None:
@@ -301,6 +342,8 @@ def test_a_port_that_does_not_come_back_is_not_healed(lab: Lab) -> None:
         (["vlan-missing", "node=worker-1", "vlan=5000"], 2, ["a VLAN id from 1 to 4094: '5000'", "try: vlan=2024"]),
         (["vlan-missing", "node=worker-1", "vlan=abc"], 2, ["a VLAN id from 1 to 4094: 'abc'"]),
         (["vlan-missing", "node=worker-1", "vlan=²"], 2, ["a VLAN id from 1 to 4094: '²'"]),
+        (["dhcp-silent"], 2, ["missing: host", "try: virtlab fault set dhcp-silent host=..."]),
+        (["dhcp-silent", "host=../x"], 2, ["an outside host of this lab: '../x'", "one of outside, machine, gateway-"]),
         (["gateway-down", "vlan=7"], 2, ["'gateway-7'", "try: one of gateway-2024, gateway-1993"]),
         (["member-down", "node=worker-1", "nic=x"], 2, ["a NIC of worker-1 of this lab: 'x'", "ens3, enp6s0f0"]),
         (["lacp-off", "node=worker-1", "nic=enp8s0f0"], 2, ["in an LACP aggregate: 'enp8s0f0'", "one of enp6s0f0"]),

@@ -14,7 +14,8 @@ import pytest
 from lab.embedded import cli
 from lab.embedded.lifecycle.layout import Layout
 
-FACTS = {"pid": 4711, "port": 1, "seconds": 1.0, "workers": 2, "outside_hosts": ["outside", "gateway-2024"]}
+FACTS = {"pid": 4711, "port": 1, "seconds": 1.0, "workers": 2, "nmstate": "0.86",
+         "outside_hosts": ["outside", "gateway-2024"]}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,17 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         (["up", "--workers", "99"], 2, ["wanted 1 to 9 workers: 99"]),
         (["up", "--workers", "x"], 2, ["--workers: wanted a number from 1 to 9, found 'x'", "try: virtlab up [-h]"]),
         (["up", "--ovnk-bug", "X-1"], 2, ["wanted a bug of OVN-Kubernetes of this lab: 'X-1'", "one of OCPBUGS-27215"]),
+        (
+            ["up", "--nmstate", "0.82"],
+            2,
+            ["wanted a release of kubernetes-nmstate", "'0.82' (--nmstate)", "one of 0.83, 0.84, 0.85, 0.86; without"],
+        ),
+        (["up", "--nmstate", ""], 2, ["wanted a release of kubernetes-nmstate", "'' (--nmstate)"]),
+        (
+            ["up", "--workers", "2", "--nmstate", "0.83"],
+            1,
+            ["wanted the lab 'one' with kubernetes-nmstate 0.83: it is up with 0.86", "try: virtlab down --name one"],
+        ),
         (["up", "--bogus"], 2, ["unrecognized arguments: --bogus", "try:"]),
         (["down", "--name", "two"], 1, ["wanted a lab named 'two': there is none; known: one", "try: virtlab status"]),
         (["kubeconfig", "--name", "two"], 1, ["the lab 'two' to be up", "up are: one", "virtlab up --name two"]),

@@ -12,11 +12,13 @@ import yaml
 from nmstate_fakeapi import FakeApi, cluster, nncp
 
 from lab.embedded.kube import Kube
+from lab.embedded.model.releases import NmstateRelease
 from lab.embedded.node.nmstate.apply import Outcome
 from lab.embedded.node.nmstate.errors import ApplyError, ProbesFailed, invalid
 from lab.embedded.node.nmstate.policies import PolicyReconciler, Requeue
 from lab.embedded.node.nmstate.settings import Settings
 
+V084 = NmstateRelease(84)
 PLURAL, ENACTMENTS = "nodenetworkconfigurationpolicies", "nodenetworkconfigurationenactments"
 Test = Callable[[FakeApi, Kube], Awaitable[None]]
 
@@ -237,6 +239,49 @@ def test_three_handlers_at_once_agree_in_spite_of_conflicts() -> None:
         assert api.conditions(PLURAL, "p")["Available"] == (
             "True", "SuccessfullyConfigured", "3/3 nodes successfully configured")  # fmt: skip
         assert api.conflicts, "the handlers were meant to race"
+
+    with_api(test)
+
+
+def test_before_0_85_the_first_failure_is_final_and_aborts_who_waits() -> None:
+    async def test(api: FakeApi, kube: Kube) -> None:
+        cluster(api, "w1", "w2")
+        api.put(PLURAL, nncp("p", maxUnavailable=1))
+        first, second = Host([invalid("no")]), Host()
+        first.gate = asyncio.Event()
+        one = asyncio.create_task(reconciler(kube, "w1", first, release=V084).reconcile("p"))
+        async with asyncio.timeout(5):
+            await first.called.wait()
+        assert api.objects[(PLURAL, "p")]["status"]["unavailableNodeCount"] == 1
+        work = reconciler(kube, "w2", second, release=V084)
+        assert await work.reconcile("p") == Requeue(pending=True)
+        assert api.conditions(ENACTMENTS, "w2.p")["Pending"][0] == "True"
+        first.gate.set()
+        assert await one is None
+        assert api.conditions(ENACTMENTS, "w1.p")["Failing"][:2] == ("True", "FailedToConfigure")
+        assert "retryCount" not in api.objects[(ENACTMENTS, "w1.p")]["status"]
+        assert api.objects[(PLURAL, "p")]["status"]["unavailableNodeCount"] == 0
+        assert [e["message"] for e in api.events] == [api.conditions(ENACTMENTS, "w1.p")["Failing"][2]]
+        assert await work.reconcile("p") is None
+        assert api.conditions(ENACTMENTS, "w2.p")["Aborted"] == (
+            "True", "ConfigurationAborted", "policy has failing enactments, aborting")  # fmt: skip
+        assert api.conditions(PLURAL, "p")["Degraded"] == (
+            "True", "FailedToConfigure", "1/2 nodes failed to configure, 1 nodes aborted configuration")  # fmt: skip
+        assert not second.applied
+
+    with_api(test)
+
+
+def test_before_0_85_a_node_that_failed_alone_tries_again_when_it_is_asked() -> None:
+    async def test(api: FakeApi, kube: Kube) -> None:
+        cluster(api, "w1")
+        api.put(PLURAL, nncp("p"))
+        host = Host([invalid("no")])
+        work = reconciler(kube, "w1", host, release=V084)
+        assert await work.reconcile("p") is None
+        assert await work.reconcile("p") is None
+        assert api.conditions(ENACTMENTS, "w1.p")["Available"][0] == "True"
+        assert api.conditions(PLURAL, "p")["Available"][0] == "True"
 
     with_api(test)
 

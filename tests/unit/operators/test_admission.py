@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from operator_samples import Obj, pod, vm, vmi
 
+from lab.embedded.kube import Informers, Kube
+from lab.embedded.model.kinds import VALIDATING_WEBHOOK
+from lab.embedded.model.releases import KNOWN, NmstateRelease
 from lab.embedded.operators.admission import eviction, macpool, nncp, vmim
 from lab.embedded.operators.admission import vm as vm_rules
 from lab.embedded.operators.admission import vmi as vmi_rules
 from lab.embedded.operators.admission.causes import Cause, Denied, refuse
+from lab.embedded.operators.admission.handlers import Admission, Answer, Hook
 from lab.embedded.operators.admission.spec import unknown_field_causes
 from lab.embedded.operators.objects import clone
+from lab.embedded.operators.webhooks import configurations
 
 F = "spec.template.spec"
 Change = Callable[[Obj], Any]
@@ -241,22 +247,95 @@ def test_migration_admission() -> None:
         vmim.check_update(vmim_of(vmi_name="x"), vmim_of())
 
 
-def test_policies() -> None:
-    def policy(reason: str | None, **spec: Any) -> Obj:
-        conditions = [] if reason is None else [{"type": "Available", "status": "Unknown", "reason": reason}]
-        return {"metadata": {"name": "p"}, "spec": spec, "status": {"conditions": conditions}}
+def nncp_of(reason: str | None = "SuccessfullyConfigured", **spec: Any) -> Obj:
+    conditions = [] if reason is None else [{"type": "Available", "status": "Unknown", "reason": reason}]
+    return {"metadata": {"name": "p"}, "spec": spec, "status": {"conditions": conditions}}
 
-    nncp.check_update(policy("x", a=1), policy("SuccessfullyConfigured", a=2))
-    nncp.check_update(policy("x", a=1), policy("ConfigurationProgressing", a=1))
+
+def refused(judge: Callable[..., None], *policies: Obj | None) -> tuple[int, str, str]:
+    with pytest.raises(Denied) as caught:
+        judge(*policies)
+    return caught.value.code, caught.value.reason, caught.value.message
+
+
+@pytest.mark.parametrize("judge", [nncp.webhook_update, nncp.validation_policy])
+def test_a_policy_changes_only_when_the_nodes_are_done(judge: Callable[..., None]) -> None:
+    judge(nncp_of(a=1), nncp_of(a=2))
+    judge(nncp_of(a=1), nncp_of("ConfigurationProgressing", a=1))
     for reason in ("ConfigurationProgressing", "", None):
-        with pytest.raises(Denied) as caught:
-            nncp.check_update(policy(None, a=1), policy(reason, a=2))
-        assert caught.value.code == 403
-        assert "policy p is still in progress" in caught.value.message
-    with pytest.raises(Denied, match="must be no more than 63 characters"):
-        nncp.check_create({"metadata": {"name": "x" * 64}, "spec": {}})
-    with pytest.raises(Denied, match="nodeSelector values must be valid label values"):
-        nncp.check_create({"metadata": {"name": "x"}, "spec": {"nodeSelector": {"a": "-"}}})
+        code, word, message = refused(judge, nncp_of(a=1), nncp_of(reason, a=2))
+        assert (code, word) == (403, "Forbidden")
+        assert "policy p is still in progress" in message
+
+
+def test_the_webhooks_name_every_mistake_in_upstreams_frame() -> None:
+    old = nncp_of(None, capture={"a": "x"})
+    new = nncp_of(nodeSelector={"a/b/c": "-", "-": "ok"})
+    code, reason, message = refused(nncp.webhook_update, new, old)
+    assert (code, reason) == (403, "Forbidden")
+    assert message.startswith(
+        "failed to admit NodeNetworkConfigurationPolicy p: message: policy p is still in progress. "
+        'message: invalid label key: "a/b/c": a qualified name must consist of'
+    )
+    assert 'message: invalid label value: "-": at key: "a/b/c": a valid label must be an empty string or' in message
+    assert 'message: invalid label key: "-": name part must consist of' in message
+    assert message.endswith("message: invalid policy operation: capture field cannot be modified. ")
+    long = {"metadata": {"name": "x" * 64}, "spec": {"nodeSelector": {"a": "-"}}}
+    assert refused(nncp.webhook_create, long)[2] == (
+        f"failed to admit NodeNetworkConfigurationPolicy {'x' * 64}: "
+        f'message: invalid policy name: "{"x" * 64}": must be no more than 63 characters. '
+    )
+
+
+def test_the_admission_policy_tells_the_first_mistake() -> None:
+    long = {"metadata": {"name": "x" * 64}, "spec": {"nodeSelector": {"a": "-"}}}
+    rule = "must be no more than 63 characters or match label value format"
+    assert refused(nncp.validation_policy, long, None) == (
+        422, "Invalid", f'invalid policy name: "{"x" * 64}": {rule}')  # fmt: skip
+    assert refused(nncp.validation_policy, nncp_of(nodeSelector={"a": "-"}), None) == (
+        422, "Invalid", "nodeSelector values must be valid label values")  # fmt: skip
+    assert refused(nncp.validation_policy, nncp_of(capture={"a": "x"}), nncp_of()) == (
+        422, "Invalid", "invalid policy operation: capture field cannot be modified")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("example.com/role", None),
+        ("/role", "prefix part must be non-empty"),
+        ("Example.com/role", "prefix part a lowercase RFC 1123 subdomain must consist of"),
+        ("example.com/", "name part must be non-empty"),
+        ("r" * 64, "name part must be no more than 63 characters"),
+    ],
+)
+def test_keys_of_a_node_selector(key: str, problem: str | None) -> None:
+    found = nncp.qualified_name_problems(key)
+    assert not found if problem is None else found[0].startswith(problem)
+
+
+@pytest.mark.parametrize("release", KNOWN, ids=str)
+def test_which_hooks_judge_policies_depends_on_the_release(release: NmstateRelease) -> None:
+    kube = Kube("https://127.0.0.1:1", token="t", ca=None, user_agent="test")
+    hooks = Admission(kube, Informers(kube), lambda: None, nmstate=release).hooks()
+    found = [(hook.name, hook.policy) for hook in hooks if hook.group == "nmstate.io" and not hook.mutating]
+    if release.minor >= 86:
+        assert found == [("nncp-validation-policy", "nncp-validation-policy")]
+    else:
+        names = [f"nodenetworkconfigurationpolicies-{when}-validate.nmstate.io" for when in ("create", "update")]
+        assert found == [(name, "") for name in names]
+
+
+def test_an_admission_policys_stand_in_is_marked_for_the_api_server(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("ca")
+    hook = Hook("nncp-validation-policy", False, "nmstate.io", ("v1",), "x", ("CREATE",), _allow, policy="p")
+    (kind, made), *_ = configurations([hook], "https://127.0.0.1:1", tmp_path / "ca")
+    assert kind is VALIDATING_WEBHOOK
+    assert made["metadata"] == {"name": "p-binding", "annotations": {"virtlab.dev/admission-policy": "p"}}
+    assert made["webhooks"][0]["failurePolicy"] == "Fail"
+
+
+async def _allow(request: Obj) -> Answer:
+    return Answer()
 
 
 def test_macs_are_fixed_stable_and_unique() -> None:

@@ -123,13 +123,14 @@ def retrying(conditions: Iterable[Mapping[str, Any]] | None) -> bool:
     return status_of(kept, "Failing") == TRUE and status_of(kept, "Progressing") == TRUE
 
 
-def finally_failed(enactment: Mapping[str, Any], generation: int) -> bool:
+def failing(enactment: Mapping[str, Any], generation: int) -> bool:
     status = enactment.get("status", {})
-    return (
-        status.get("policyGeneration") == generation
-        and status_of(status.get("conditions"), "Failing") == TRUE
-        and status_of(status.get("conditions"), "Progressing") == FALSE
-    )
+    return status.get("policyGeneration") == generation and status_of(status.get("conditions"), "Failing") == TRUE
+
+
+def finally_failed(enactment: Mapping[str, Any], generation: int) -> bool:
+    progressing = status_of(enactment.get("status", {}).get("conditions"), "Progressing")
+    return failing(enactment, generation) and progressing == FALSE
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from lab.embedded.errors import LabError
 from lab.embedded.kube import KubeError, Obj
 from lab.embedded.model.kinds import NNCP, NNS, NODE
+from lab.embedded.model.releases import KNOWN, NmstateRelease
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.nmstate.apply import Node, Outcome
 from lab.embedded.node.nmstate.errors import ApplyError
@@ -88,9 +89,9 @@ class _Applied:
 class NmstateHandler:
     """Component of a node agent; ``run`` ends when it is cancelled."""
 
-    def __init__(self, ctx: NodeContext) -> None:
+    def __init__(self, ctx: NodeContext, release: NmstateRelease = KNOWN[-1]) -> None:
         self.ctx = ctx
-        self.settings = Settings.from_environment()
+        self.settings = Settings.from_environment(release=release)
         name = ctx.node.name
         self.node = Node(ctx.ovs, ctx.node.nics, folder(ctx.rundir), dhcp_wait=self.settings.dhcp_seconds)
         self._refresh = asyncio.Event()
@@ -143,8 +144,7 @@ class NmstateHandler:
             self._hurry_when_freed(name, policy)
 
     def _hurry_when_freed(self, name: str, policy: Obj) -> None:
-        counts = policy.get("status", {}).get("unavailableNodeCountMap", {})
-        busy = int(counts.get(str(policy["metadata"]["generation"]), 0))
+        busy = self.policies.places.taken(policy, str(policy["metadata"]["generation"]))
         if busy < self._busy.get(name, 0):
             self._queue.hurry(name)
         self._busy[name] = busy

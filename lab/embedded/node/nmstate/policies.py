@@ -1,42 +1,32 @@
 """One policy reconciled on one node, step by step as kubernetes-nmstate does it.
 
-Source: controllers/handler/nodenetworkconfigurationpolicy_controller.go. All handlers share one policy's status:
-every write is read-modify-write against the API and retried on conflict. It must not know how a state is applied.
+Source: controllers/handler/nodenetworkconfigurationpolicy_controller.go, of the release that is played: since v0.85.0
+a failed policy is tried again; before, the first failure is final and whoever has not begun aborts. It must not know
+how a state is applied.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from lab.embedded.kube import Kube, KubeError, Obj
-from lab.embedded.model.kinds import NNCE, NNCP, NNS, NODE, POD
+from lab.embedded.model.kinds import NNS, NODE
 from lab.embedded.node.nmstate import conditions as cond
 from lab.embedded.node.nmstate.apply import Outcome
 from lab.embedded.node.nmstate.desired import features, with_default_vlans
+from lab.embedded.node.nmstate.enactments import Enactments
 from lab.embedded.node.nmstate.errors import ApplyError, ProbesFailed
 from lab.embedded.node.nmstate.parsing import parse
-from lab.embedded.node.nmstate.settings import (
-    HANDLER_LABEL,
-    HANDLER_NAMESPACE,
-    NODE_LABEL,
-    POLICY_LABEL,
-    REFRESH_LABEL,
-    RELATIONSHIP_LABELS,
-    Settings,
-)
+from lab.embedded.node.nmstate.policystatus import LimitReached, Places, PolicyStatus, matches
+from lab.embedded.node.nmstate.settings import COMPONENT, REFRESH_LABEL, Settings
 
 log = logging.getLogger(__name__)
-CONFLICTS = 12
-OUTAGE_SECONDS = 60.0
-NOT_SET = "virtlab.dev/not-set"
-COMPONENT = "nmstate-handler"
 NO_CAPTURE = (
     "failure generating desiredState and capturedStates: `capture` expressions are not evaluated by this lab; "
     "write the interfaces out in desiredState"
@@ -56,10 +46,6 @@ class Requeue:
     pending: bool = False
 
 
-class LimitReached(Exception):
-    """As many nodes as the policy allows are at work."""
-
-
 class PolicyReconciler:
     """Reconciles policies on ``node``."""
 
@@ -74,63 +60,104 @@ class PolicyReconciler:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.kube, self.node, self.applier, self.settings = kube, node, applier, settings
-        self.clock, self.sleep = clock, sleep
+        self.clock = clock
+        self.places = Places(by_generation=settings.release.retries)
+        self.enactments = Enactments(kube, node, clock, sleep)
+        self.status = PolicyStatus(kube, self.enactments, self.places, clock, sleep)
 
     async def reconcile(self, name: str) -> Requeue | None:
         """One pass. None: done until something changes. Raises KubeError."""
-        policy = await self._policy(name)
+        policy = await self.status.get(name)
         if policy is None:
-            await self._delete_enactment(name)
+            await self.enactments.delete(name)
             return None
         if cond.status_of(policy.get("status", {}).get("conditions"), "Progressing") != cond.TRUE:
-            await self._reset(name)
+            await self.status.reset(name)
         try:
             return await self._reconcile(name)
         finally:
-            await self._update_policy(name)
+            await self.status.recompute(name)
 
     async def _reconcile(self, name: str) -> Requeue | None:
-        policy = await self._policy(name)
+        policy = await self.status.get(name)
         node = await self.kube.get(NODE, self.node)
         if policy is None or not matches(policy, node):
-            await self._delete_enactment(name)
+            await self.enactments.delete(name)
             return None
-        enactment = await self._initialise(policy, node)
+        enactment = await self.enactments.initialise(policy, node)
         previous = enactment.get("status", {}).get("conditions")
         enactment, document = await self._fill(policy, enactment)
         if policy.get("spec", {}).get("capture"):
-            await self._enactment(name, lambda s: _conditions(s, cond.enactment_failed, NO_CAPTURE, self.clock()))
+            await self.enactments.condition(name, cond.enactment_failed, NO_CAPTURE)
             return None
         key = str(enactment["status"]["policyGeneration"])
-        if enactment["status"].get("retryCount", {}).get(key, 0) >= self.settings.max_retries:
+        if self.settings.release.retries:
+            if enactment["status"].get("retryCount", {}).get(key, 0) >= self.settings.max_retries:
+                return None
+        elif await self._others_failed(policy):
+            await self.enactments.condition(name, cond.enactment_aborted, "policy has failing enactments, aborting")
             return None
-        if not cond.retrying(previous):
+        if not (self.settings.release.retries and cond.retrying(previous)):
             refused = await self._claim(name, enactment, key)
             if refused is not None:
                 return refused[0]
-        await self._enactment(name, lambda s: _conditions(s, cond.enactment_progressing, self.clock()))
-        await self._update_policy(name, only_unknown=True)
+        await self.enactments.condition(name, cond.enactment_progressing)
+        await self.status.recompute(name, only_unknown=True)
         return await self._apply(policy, document, key)
+
+    async def _others_failed(self, policy: Obj) -> bool:
+        enactments = await self.enactments.of_policy(policy["metadata"]["name"])
+        return any(cond.failing(item, policy["metadata"]["generation"]) for item in enactments)
+
+    async def _claim(self, name: str, enactment: Obj, key: str) -> tuple[Requeue | None] | None:
+        """Take one of the places for unavailable nodes. None: taken. Otherwise Pending (or Aborted) was written."""
+        try:
+            await self.status.claim(name, key)
+            return None
+        except KubeError as refusal:
+            if not refusal.conflict:
+                raise
+        except LimitReached:
+            pass
+        await self.enactments.condition(name, cond.enactment_pending)
+        if not self.settings.release.retries:
+            return (Requeue(pending=True),)
+        policy = await self.status.get(name)
+        if policy is None:
+            return (Requeue(pending=True),)
+        enactments = await self.enactments.of_policy(name)
+        failed = sum(cond.finally_failed(item, policy["metadata"]["generation"]) for item in enactments)
+        if failed < await self.status.limit(policy):
+            return (Requeue(pending=True),)
+        text = f'reconciliation of enactment "{enactment["metadata"]["name"]}" has aborted'
+        await self.kube.event(policy, "Warning", "ReconcileFailed", text, COMPONENT)
+        await self.enactments.condition(name, cond.enactment_aborted, text)
+        return (None,)
 
     async def _apply(self, policy: Obj, document: Obj, key: str) -> Requeue | None:
         name = policy["metadata"]["name"]
         try:
             outcome = await self.applier.apply(document)
         except ApplyError as failure:
-            return await self._failed(policy, failure, key)
+            message = failure_text(self.node, failure)
+            log.warning("%s", message[:600])
+            if self.settings.release.retries:
+                return await self._count_failure(policy, message, key)
+            await self.enactments.condition(name, cond.enactment_failed, message)
+            await self.kube.event(policy, "Warning", "ReconcileFailed", message, COMPONENT)
+            await self.status.release(name, key)
+            return None
         log.info(
             "%s on %s: %s", name, self.node, f"{len(outcome.changes)} changes" if outcome.changes else "no changes"
         )
-        await self._enactment(name, lambda s: _conditions(s, cond.enactment_success, self.clock()))
-        await self._say_not_set(policy, outcome)
-        await self._release(name, key)
+        await self.enactments.condition(name, cond.enactment_success)
+        await self.enactments.say_not_set(policy, outcome)
+        await self.status.release(name, key)
         await self._force_refresh()
         return None
 
-    async def _failed(self, policy: Obj, failure: ApplyError, key: str) -> Requeue | None:
+    async def _count_failure(self, policy: Obj, message: str, key: str) -> Requeue | None:
         name = policy["metadata"]["name"]
-        message = failure_text(self.node, failure)
-        log.warning("%s", message[:600])
         counts: dict[str, int] = {}
 
         def count(status: Obj) -> None:
@@ -138,10 +165,10 @@ class PolicyReconciler:
             kept[key] = kept.get(key, 0) + 1
             counts[key] = kept[key]
 
-        await self._enactment(name, count)
+        await self.enactments.change(name, count)
         limit = self.settings.max_retries
         if counts[key] >= limit:
-            await self._enactment(name, lambda s: _conditions(s, cond.enactment_failed, message, self.clock()))
+            await self.enactments.condition(name, cond.enactment_failed, message)
             text = f'reconciliation of enactment "{self.node}.{name}" has failed after {limit} retries'
             await self.kube.event(policy, "Warning", "ReconcileFailed", text, COMPONENT)
             return None
@@ -149,37 +176,14 @@ class PolicyReconciler:
             f"failed to reconcile NodeNetworkConfigurationPolicy on node {self.node}. "
             f"Retrying {counts[key] + 1}/{limit}"
         )
-        await self._enactment(name, lambda s: _conditions(s, cond.enactment_retrying, text, self.clock()))
+        await self.enactments.condition(name, cond.enactment_retrying, text)
         return Requeue()
 
-    # -- enactment ---------------------------------------------------------------------------------------------
-
-    async def _initialise(self, policy: Obj, node: Obj) -> Obj:
-        name = f"{self.node}.{policy['metadata']['name']}"
-        try:
-            return await self.kube.get(NNCE, name)
-        except KubeError as missing:
-            if not missing.not_found:
-                raise
-        body = {
-            "metadata": {
-                "name": name,
-                "labels": {
-                    **RELATIONSHIP_LABELS,
-                    POLICY_LABEL: policy["metadata"]["name"],
-                    NODE_LABEL: self.node,
-                },
-                "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "Node", "name": self.node, "uid": node["metadata"]["uid"]}
-                ],
-            },
-        }
-        made = await self.kube.create(NNCE, body)
-        made["status"] = {"conditions": cond.unknown(cond.ENACTMENT_TYPES, self.clock()), "desiredStateMetaInfo": {}}
-        return await self.kube.update(NNCE, made, subresource="status")
-
     async def _fill(self, policy: Obj, enactment: Obj) -> tuple[Obj, Obj]:
-        """Write generation, desired state and features; conditions of another generation are dropped."""
+        """Write generation, desired state and features; conditions of another generation are dropped.
+
+        Before v0.85.0 those of the same generation as well, each time that the policy is reconciled.
+        """
         document = policy.get("spec", {}).get("desiredState") or {}
         document = with_default_vlans(document) if isinstance(document, dict) else {"interfaces": document}
         try:
@@ -190,165 +194,14 @@ class PolicyReconciler:
         generation = policy["metadata"]["generation"]
 
         def fill(status: Obj) -> None:
-            if status.get("policyGeneration") != generation:
+            if not self.settings.release.retries or status.get("policyGeneration") != generation:
                 status["conditions"] = []
             status["policyGeneration"] = generation
             status["desiredState"] = document
             status["features"] = found
             status.setdefault("desiredStateMetaInfo", {})
 
-        return await self._enactment(policy["metadata"]["name"], fill), document
-
-    async def _enactment(self, policy: str, change: Callable[[Obj], None]) -> Obj:
-        """Change this node's enactment of ``policy``, however long the node is cut off (up to a minute)."""
-        deadline = asyncio.get_running_loop().time() + OUTAGE_SECONDS
-        while True:
-            try:
-                fresh = await self.kube.get(NNCE, f"{self.node}.{policy}")
-                fresh.setdefault("status", {})
-                wanted = copy.deepcopy(fresh)
-                change(wanted["status"])
-                return await self.kube.update(NNCE, wanted, subresource="status")
-            except KubeError as refusal:
-                if not refusal.conflict and (refusal.status != 0 or asyncio.get_running_loop().time() > deadline):
-                    raise
-            await self.sleep(0.01)
-
-    async def _delete_enactment(self, policy: str) -> None:
-        try:
-            await self.kube.delete(NNCE, f"{self.node}.{policy}")
-        except KubeError as refusal:
-            if not refusal.not_found:
-                raise
-
-    async def _enactments(self, policy: str) -> list[Obj]:
-        return await self.kube.list(NNCE, labels=f"{POLICY_LABEL}={policy}")
-
-    # -- maxUnavailable ----------------------------------------------------------------------------------------
-
-    async def _claim(self, name: str, enactment: Obj, key: str) -> tuple[Requeue | None] | None:
-        """Take one of the places for unavailable nodes. None: taken. Otherwise Pending (or Aborted) was written."""
-        try:
-            await self._policy_status(name, lambda policy: self._increment(policy, key), attempts=5)
-            return None
-        except KubeError as refusal:
-            if not refusal.conflict:
-                raise
-        except LimitReached:
-            pass
-        await self._enactment(name, lambda s: _conditions(s, cond.enactment_pending, self.clock()))
-        policy = await self.kube.get(NNCP, name)
-        enactments = await self._enactments(name)
-        limit = cond.max_unavailable(len(enactments), policy.get("spec", {}).get("maxUnavailable"))
-        failed = sum(cond.finally_failed(item, policy["metadata"]["generation"]) for item in enactments)
-        if failed < limit:
-            return (Requeue(pending=True),)
-        text = f'reconciliation of enactment "{enactment["metadata"]["name"]}" has aborted'
-        await self.kube.event(policy, "Warning", "ReconcileFailed", text, COMPONENT)
-        await self._enactment(name, lambda s: _conditions(s, cond.enactment_aborted, text, self.clock()))
-        return (None,)
-
-    async def _increment(self, policy: Obj, key: str) -> bool:
-        enactments = await self._enactments(policy["metadata"]["name"])
-        limit = cond.max_unavailable(len(enactments), policy.get("spec", {}).get("maxUnavailable"))
-        counts = policy.setdefault("status", {}).setdefault("unavailableNodeCountMap", {})
-        if counts.get(key, 0) >= limit:
-            raise LimitReached
-        counts[key] = counts.get(key, 0) + 1
-        return True
-
-    async def _release(self, name: str, key: str) -> None:
-        async def decrement(policy: Obj) -> bool:
-            counts = policy.setdefault("status", {}).setdefault("unavailableNodeCountMap", {})
-            if counts.get(key, 0) <= 0:
-                return False
-            counts[key] -= 1
-            return True
-
-        await self._policy_status(name, decrement)
-
-    # -- policy ------------------------------------------------------------------------------------------------
-
-    async def _policy(self, name: str) -> Obj | None:
-        try:
-            return await self.kube.get(NNCP, name)
-        except KubeError as refusal:
-            if refusal.not_found:
-                return None
-            raise
-
-    async def _policy_status(
-        self, name: str, change: Callable[[Obj], Awaitable[bool]], *, attempts: int = CONFLICTS
-    ) -> None:
-        """Read, change, write the status; False from ``change``: nothing to write. A policy that is gone is fine."""
-        for attempt in range(attempts):
-            policy = await self._policy(name)
-            if policy is None or not await change(policy):
-                return
-            try:
-                await self.kube.update(NNCP, policy, subresource="status")
-                return
-            except KubeError as refusal:
-                if refusal.not_found:
-                    return
-                if not refusal.conflict or attempt == attempts - 1:
-                    raise
-            await self.sleep(0.005 * (attempt + 1))
-
-    async def _reset(self, name: str) -> None:
-        async def reset(policy: Obj) -> bool:
-            policy.setdefault("status", {})["conditions"] = cond.unknown(cond.POLICY_TYPES, self.clock())
-            return True
-
-        await self._policy_status(name, reset)
-
-    async def _update_policy(self, name: str, *, only_unknown: bool = False) -> None:
-        """Recompute the policy's conditions from all enactments of its generation."""
-
-        async def update(policy: Obj) -> bool:
-            status = policy.setdefault("status", {})
-            known = status.get("conditions") or []
-            if only_unknown and cond.status_of(known, "Available") not in ("", cond.UNKNOWN):
-                return False
-            count = await self._tally(policy)
-            fresh, success = cond.policy_conditions(known, count, self.clock())
-            if await self._same_second(known, fresh):
-                fresh, success = cond.policy_conditions(known, await self._tally(policy), self.clock())
-            status["conditions"] = fresh
-            if success:
-                status.pop("unavailableNodeCountMap", None)
-            return True
-
-        try:
-            await self._policy_status(name, update)
-        except KubeError as refusal:
-            # Upstream logs and goes on: the next handler that finishes computes the same.
-            log.warning("conditions of policy %s: %s", name, refusal)
-
-    async def _same_second(self, known: cond.Conditions, fresh: cond.Conditions) -> bool:
-        # Clients tell two runs of one policy apart by lastTransitionTime alone, which has whole seconds: a result must
-        # not carry the very second of the Unknown before it (openshift-python-wrapper waits for a later one).
-        old, new = cond.find(known, "Available"), cond.find(fresh, "Available")
-        if old is None or new is None or new["status"] == cond.UNKNOWN or old["status"] == new["status"]:
-            return False
-        if old["lastTransitionTime"] != new["lastTransitionTime"]:
-            return False
-        await self.sleep(1.0 - self.clock().microsecond / 1e6 + 0.001)
-        return True
-
-    async def _tally(self, policy: Obj) -> cond.Tally:
-        name = policy["metadata"]["name"]
-        enactments, nodes, pods = await asyncio.gather(
-            self._enactments(name),
-            self.kube.list(NODE),
-            self.kube.list(POD, HANDLER_NAMESPACE, labels=HANDLER_LABEL),
-        )
-        with_handler = {pod.get("spec", {}).get("nodeName") for pod in pods}
-        matching = [n for n in nodes if n["metadata"]["name"] in with_handler and matches(policy, n)]
-        ready = sum(is_ready(node) for node in matching)
-        return cond.tally(len(matching), ready, enactments, policy["metadata"]["generation"])
-
-    # -- aside -------------------------------------------------------------------------------------------------
+        return await self.enactments.change(policy["metadata"]["name"], fill), document
 
     async def _force_refresh(self) -> None:
         stamp = str(int(self.clock().timestamp() * 1e9))
@@ -356,35 +209,6 @@ class PolicyReconciler:
             await self.kube.patch(NNS, self.node, None, {"metadata": {"labels": {REFRESH_LABEL: stamp}}})
         except KubeError as refusal:
             log.info("no forced refresh of the NodeNetworkState, it comes with the regular one: %s", refusal)
-
-    async def _say_not_set(self, policy: Obj, outcome: Outcome) -> None:
-        name = f"{self.node}.{policy['metadata']['name']}"
-        text = "; ".join(outcome.not_set) or None
-        try:
-            fresh = await self.kube.get(NNCE, name)
-            if fresh["metadata"].get("annotations", {}).get(NOT_SET) == text:
-                return
-            await self.kube.patch(NNCE, name, None, {"metadata": {"annotations": {NOT_SET: text}}})
-            if text:
-                await self.kube.event(policy, "Warning", "NotSet", f"{self.node}: {text}", COMPONENT)
-        except KubeError as refusal:
-            log.warning("%s: %s (could not be recorded: %s)", name, text, refusal)
-
-
-def _conditions(status: Obj, setter: Callable[..., cond.Conditions], *args: Any) -> None:
-    status["conditions"] = setter(status.get("conditions") or [], *args)
-
-
-def matches(policy: Obj, node: Obj) -> bool:
-    """nodeSelector is a subset of the node's labels, value by value."""
-    labels = node["metadata"].get("labels") or {}
-    selector = policy.get("spec", {}).get("nodeSelector") or {}
-    return all(labels.get(key) == value for key, value in selector.items())
-
-
-def is_ready(node: Obj) -> bool:
-    found = cond.find(node.get("status", {}).get("conditions"), "Ready")
-    return found is not None and found["status"] == cond.TRUE
 
 
 def failure_text(node: str, failure: ApplyError) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.embedded.model.releases import KNOWN, NmstateRelease
+
+COMPONENT = "nmstate-handler"
 HANDLER_NAMESPACE = "nmstate"
 HANDLER_LABEL = "component=kubernetes-nmstate-handler"
 POLICY_LABEL, NODE_LABEL = "nmstate.io/policy", "nmstate.io/node"
@@ -26,8 +29,9 @@ def folder(rundir: Path) -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """Seconds, except ``max_retries``."""
+    """Seconds, except ``max_retries`` and the release that is played."""
 
+    release: NmstateRelease = KNOWN[-1]
     max_retries: int = 5
     initial_backoff: float = 1.0
     max_backoff: float = 30.0
@@ -36,9 +40,10 @@ class Settings:
     dhcp_seconds: float = 3.0
 
     @classmethod
-    def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, env: Mapping[str, str] = os.environ, release: NmstateRelease = KNOWN[-1]) -> Settings:
         """Read VIRTLAB_NMSTATE_* and upstream's NNCP_*; what is no number is ignored, as upstream ignores it."""
         return cls(
+            release=release,
             max_retries=int(_number(env, 5, "VIRTLAB_NMSTATE_MAX_RETRIES", "NNCP_MAX_RETRIES")) or 1,
             initial_backoff=_number(env, 1.0, "NNCP_INITIAL_BACKOFF_SECONDS"),
             max_backoff=_number(env, 30.0, "NNCP_MAX_BACKOFF", "NNCP_MAX_BACKOFF_SECONDS"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import NAMESPACE, NNCP, POD, VM, VMI, VMIM, Kind
+from lab.embedded.model.releases import KNOWN, NmstateRelease
 from lab.embedded.operators import names
 from lab.embedded.operators.admission import eviction, macpool, nncp, vm, vmi, vmim
 from lab.embedded.operators.admission.causes import refuse
@@ -48,6 +49,8 @@ class Hook:
     operations: tuple[str, ...]
     handler: Handler
     ignore_failure: bool = False
+    policy: str = ""
+    """The ValidatingAdmissionPolicy that it stands for: upstream has no webhook there, and refusals read otherwise."""
 
     @property
     def path(self) -> str:
@@ -68,14 +71,20 @@ class Admission:
     """All webhooks of the lab. Handlers raise Denied to refuse."""
 
     def __init__(
-        self, kube: Kube, informers: Informers, kubevirt: Callable[[], Obj | None], *, mac_pool: bool = True
+        self,
+        kube: Kube,
+        informers: Informers,
+        kubevirt: Callable[[], Obj | None],
+        *,
+        mac_pool: bool = True,
+        nmstate: NmstateRelease = KNOWN[-1],
     ) -> None:
         self.kube, self.kubevirt = kube, kubevirt
         self.vms, self.vmis = informers.get(VM), informers.get(VMI)
         self.migrations, self.pods = informers.get(VMIM), informers.get(POD)
         self.namespaces = informers.get(NAMESPACE)
         self._given: set[str] = set()
-        self._mac_pool = mac_pool
+        self._mac_pool, self._nmstate = mac_pool, nmstate
 
     def hooks(self) -> list[Hook]:
         """All of them; the API server asks those of one configuration in this order."""
@@ -102,23 +111,22 @@ class Admission:
 
     def _policy_hooks(self) -> list[Hook]:
         versions = ("v1", "v1beta1", "v1alpha1")
-        handlers: tuple[tuple[str, bool, tuple[str, ...], Handler], ...] = (
-            ("mutate", True, WRITES, self.mutate_nncp),
-            ("create-validate", False, CREATE, self.check_nncp),
-            ("update-validate", False, UPDATE, self.check_nncp_update),
-        )
+
+        def hook(name: str, operations: tuple[str, ...], handler: Handler, *, mutating: bool = False) -> Hook:
+            full = f"{NNCP.plural}-{name}.nmstate.io"
+            return Hook(full, mutating, NNCP.group, versions, NNCP.plural, operations, handler, mutating)
+
+        mutate = hook("mutate", WRITES, self.mutate_nncp, mutating=True)
+        if self._nmstate.admission_policy:
+            name = nncp.ADMISSION_POLICY
+            return [
+                mutate,
+                Hook(name, False, NNCP.group, versions[:2], NNCP.plural, WRITES, self.judge_nncp, policy=name),
+            ]
         return [
-            Hook(
-                f"{NNCP.plural}-{name}.nmstate.io",
-                mutating,
-                NNCP.group,
-                versions,
-                NNCP.plural,
-                writes,
-                handler,
-                mutating,
-            )
-            for name, mutating, writes, handler in handlers
+            mutate,
+            hook("create-validate", CREATE, self.check_nncp),
+            hook("update-validate", UPDATE, self.check_nncp_update),
         ]
 
     # -- VirtualMachine
@@ -225,13 +233,17 @@ class Admission:
         nncp.default(request["object"], request.get("oldObject"))
         return Answer(request["object"])
 
+    async def judge_nncp(self, request: Obj) -> Answer:
+        nncp.validation_policy(request["object"], request.get("oldObject"))
+        return Answer()
+
     async def check_nncp(self, request: Obj) -> Answer:
-        nncp.check_create(request["object"])
+        nncp.webhook_create(request["object"])
         return Answer()
 
     async def check_nncp_update(self, request: Obj) -> Answer:
         if not request["object"]["metadata"].get("deletionTimestamp"):
-            nncp.check_update(request["object"], request["oldObject"])
+            nncp.webhook_update(request["object"], request["oldObject"])
         return Answer()
 
     # -- parts

@@ -1,0 +1,49 @@
+"""Fabric: a network's DHCP server hangs. It is there, takes every request and answers none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.embedded.errors import FaultError
+from lab.embedded.faults.site import Runner, Site, one_of
+
+
+class DhcpSilent:
+    """The server's process is stopped (SIGSTOP), as one that waits for a dead disk is."""
+
+    name = "dhcp-silent"
+    layer = "fabric"
+    summary = "the DHCP server of a network answers nobody"
+    parameters: Mapping[str, str] = {"host": "the outside host that serves it, e.g. machine or gateway-2024"}
+
+    async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
+        host, run = self._host(site, arguments)
+        pid = await self._server(host, run)
+        await run(["busybox", "kill", "-STOP", pid])
+        if await self._state(run, pid) != "T":
+            raise FaultError(f"wanted the DHCP server of {host} stopped", f"process {pid} goes on")
+        return {}
+
+    async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
+        host, run = self._host(site, arguments)
+        pid = await self._server(host, run)
+        await run(["busybox", "kill", "-CONT", pid])
+        if await self._state(run, pid) == "T":
+            raise FaultError(f"wanted the DHCP server of {host} to go on", f"process {pid} is stopped")
+
+    def _host(self, site: Site, arguments: Mapping[str, str]) -> tuple[str, Runner]:
+        host = one_of("an outside host", arguments["host"], site.hosts)
+        return host, site.outside(host)
+
+    async def _server(self, host: str, run: Runner) -> str:
+        pid = (await run(["cat", f"/run/{host}.pid"])).strip()
+        command = await run(["cat", f"/proc/{pid}/cmdline"]) if pid.isdigit() else ""
+        if not command.startswith("dnsmasq\0"):
+            raise FaultError(f"wanted the DHCP server of {host}", f"/run/{host}.pid says {pid!r}, which is none")
+        return pid
+
+    async def _state(self, run: Runner, pid: str) -> str:
+        # proc(5): the state is the word behind the program's name, which stands in parentheses.
+        said = await run(["cat", f"/proc/{pid}/stat"])
+        return said.rpartition(")")[2].split()[0]
