@@ -31,7 +31,7 @@ from lab.embedded.node.podworker import PodWorker, Tools
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
-HEARTBEAT_SECONDS = 3.0
+HEARTBEAT_SECONDS, RENEWAL_RETRY_SECONDS = 3.0, 0.5
 STATUS_SECONDS = 5.0
 STARTING_SECONDS = 0.1
 Check = Callable[[], Awaitable[bool]]
@@ -135,6 +135,7 @@ class Kubelet:
         while True:
             stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             lease = nodeobject.lease(self.ctx.node, stamp)
+            pause = HEARTBEAT_SECONDS
             try:
                 body = {"spec": lease["spec"]}
                 await self.ctx.kube.patch(LEASE, lease["metadata"]["name"], lease["metadata"]["namespace"], body)
@@ -144,7 +145,8 @@ class Kubelet:
                         await self.ctx.kube.create(LEASE, lease)
                         continue
                 log.warning("node lease: %s", refusal)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+                pause = RENEWAL_RETRY_SECONDS
+            await asyncio.sleep(pause)
 
     async def _namespace(self, name: str) -> None:
         try:

@@ -40,6 +40,9 @@ class BrokenOnce:
     async def run(self, names: Sequence[str], read: Callable[[], Awaitable[Host]]) -> str:
         return self.answers.pop(0)
 
+    async def reconnect(self) -> None:
+        return
+
 
 async def refused(node: Node, document: dict[str, Any], probes: BrokenOnce | None = None) -> str:
     try:

@@ -38,11 +38,17 @@ DHCP_WAIT = 3.0
 
 
 class Probes(Protocol):
-    """What must go on working; ``select`` before the change, ``run`` after it (a text when something broke)."""
+    """What must go on working; ``select`` before the change, ``run`` after it (a text when something broke).
+
+    ``reconnect`` gives up the connections from before: their address was gone meanwhile, and though nobody was told,
+    they wait for a retransmission that is as late as the outage was long.
+    """
 
     async def select(self, host: Host) -> Sequence[str]: ...
 
     async def run(self, names: Sequence[str], read: Callable[[], Awaitable[Host]]) -> str: ...
+
+    async def reconnect(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Outcome:
     changes: tuple[str, ...] = ()
     not_set: tuple[str, ...] = ()
     moved: bool = False
-    """The node lost an address: connections made from it are dead, though nobody was told."""
+    """The node lost an address."""
 
 
 class Node:
@@ -84,6 +90,8 @@ class Node:
             if probes is not None:
                 await self._probe(probes, selected, checkpoint, planned)
             moved = bool(steps) and bool(_addresses(checkpoint) - _addresses(await self._read()))
+            if moved and probes is not None:
+                await probes.reconnect()
             return Outcome(tuple(steps.lines()), tuple(not_set(desired)), moved)
 
     async def _put_in_place(self, desired: Desired, checkpoint: Host, planned: Host, steps: Steps) -> None:
@@ -111,6 +119,7 @@ class Node:
             return
         text = f"rolling back desired state configuration: failed runnig probes after network changes: {failure}"
         await self.rollback(checkpoint, planned)
+        await probes.reconnect()
         again = await probes.run(selected, self._read)
         if again:
             text = f"{text}: failed running probes after rollback: {again}"

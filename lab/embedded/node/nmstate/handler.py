@@ -26,6 +26,9 @@ from lab.embedded.node.nmstate.settings import REFRESH_LABEL, Settings, folder
 
 log = logging.getLogger(__name__)
 JITTER = 0.1
+# A node that probes without a network is silent for so long that this lab's KubeVirt closes it to VMs, and opens it
+# afterwards; upstream waits five minutes and more.  Were it a change of labels, the policy would start all over.
+SCHEDULABLE = "kubevirt.io/schedulable"
 
 
 class Queue:
@@ -80,8 +83,6 @@ class _Applied:
     async def apply(self, document: Obj) -> Outcome:
         outcome = await self.node.apply(document, self.probes)
         if outcome.moved:
-            # The pool would go on handing out connections from the lost address, each a time-out long.
-            await self.probes.kube.close()
             self.moved()
         return outcome
 
@@ -152,7 +153,7 @@ class NmstateHandler:
     def _node_changed(self, change: str, node: Obj) -> None:
         if node["metadata"]["name"] != self.ctx.node.name or change == "DELETED":
             return
-        labels = node["metadata"].get("labels") or {}
+        labels = {key: value for key, value in (node["metadata"].get("labels") or {}).items() if key != SCHEDULABLE}
         if self._labels is not None and labels != self._labels:
             for name in sorted(self._generations):
                 self._queue.add(name)

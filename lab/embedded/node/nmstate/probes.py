@@ -55,6 +55,10 @@ class NodeProbes:
                 )
         return ""
 
+    async def reconnect(self) -> None:
+        """Give up all connections to the API that are there now; whoever used one sees it fail and asks again."""
+        await self.kube.close()
+
     async def _until(self, name: str, read: Callable[[], Awaitable[Host]]) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.settings.probe_seconds
