@@ -56,7 +56,7 @@ class FakeApi:
                 queue.put_nowait((change, copy.deepcopy(obj)))
 
     def conditions(self, plural: str, name: str) -> dict[str, tuple[str, str, str]]:
-        found = self.objects[(plural, name)]["status"]["conditions"]
+        found = self.objects[(plural, name)].get("status", {}).get("conditions", [])
         return {c["type"]: (c["status"], c.get("reason", ""), c.get("message", "")) for c in found}
 
     @asynccontextmanager

@@ -33,15 +33,18 @@ class BrokenOnce:
 
     def __init__(self) -> None:
         self.answers = ["failed runnig probe 'api-server'", ""]
+        self.calls: list[str] = []
 
     async def select(self, host: Host) -> Sequence[str]:
+        self.calls.append("select")
         return ["api-server"]
 
     async def run(self, names: Sequence[str], read: Callable[[], Awaitable[Host]]) -> str:
+        self.calls.append("run")
         return self.answers.pop(0)
 
     async def reconnect(self) -> None:
-        return
+        self.calls.append("reconnect")
 
 
 async def refused(node: Node, document: dict[str, Any], probes: BrokenOnce | None = None) -> str:
@@ -107,7 +110,9 @@ async def main_nic(node: Node, server: int) -> None:
     assert await node.dhcp.start("ens3", 5.0) == "192.168.52.11/24"
     before = await node.show()
     assert interface(before, "ens3")["ipv4"]["dhcp"] is True
-    await refused(node, policy(seed.BR1_ENS3), BrokenOnce())
+    probes = BrokenOnce()
+    await refused(node, policy(seed.BR1_ENS3), probes)
+    assert probes.calls == ["select", "run", "reconnect", "run"]
     assert await node.show() == before
     os.kill(server, signal.SIGSTOP)
     try:

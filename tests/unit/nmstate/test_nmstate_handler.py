@@ -87,6 +87,12 @@ def test_policies_are_applied_at_start_on_change_and_when_labels_change() -> Non
             status_only = {**api.objects[(PLURAL, "a")]}
             api.put(PLURAL, status_only)
             worker = api.objects[("nodes", "w1")]
+            worker["metadata"]["labels"]["kubevirt.io/schedulable"] = "false"
+            api.put("nodes", worker)
+            api.put(PLURAL, marked("c", "c1", nodeSelector={"zone": "y"}))
+            judged = {"Ignored": ("True", "NoMatchingNode", "Policy does not match any node")}
+            await until(lambda: judged.items() <= api.conditions(PLURAL, "c").items())
+            assert node.applied == ["a1", "a2"], "KubeVirt's label is none of a policy's business"
             worker["metadata"]["labels"]["zone"] = "x"
             api.put("nodes", worker)
             await until(lambda: node.applied == ["a1", "a2", "a2", "b1"])
