@@ -15,7 +15,7 @@ from typing import Protocol
 
 from lab.access.errors import ApiError, BadRequest, Conflict, NotFound, ServerError
 from lab.access.stream import ConsoleClosed
-from lab.core import trace
+from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentTimeout, GuestUnreachable, Inconclusive
 from lab.core.result import CommandResult
@@ -130,6 +130,26 @@ class ConsoleShell:
                     "did the guest restart? repeat the command",
                 ) from error
             return self._result(argv, found, start)
+
+    def ask(self, line: str, answer: re.Pattern[str], *, deadline: Deadline) -> tuple[float, re.Match[str], float]:
+        """Types one line at the prompt and waits for its answer: when it was asked, the match, and when it was answered
+        (harness' clock). `answer` must not match the echo of the line. For questions whose time counts: nothing is kept
+        in the guest, so a connection that ends meanwhile loses the answer.
+
+        Raises Inconclusive (the connection ended, and was opened again), GuestUnreachable, EnvironmentTimeout.
+        """
+        self.login(deadline)
+        asked, text = clock.now(), ""
+        try:
+            self.send(line.encode() + b"\n")
+            while not deadline.expired:
+                text += plain(self.recv(max(0.001, min(IDLE_S, deadline.remaining()))))
+                if match := answer.search(text):
+                    return asked, match, clock.now()
+        except ConsoleClosed as error:
+            self._reopen(deadline, str(error))
+            raise Inconclusive(f"an answer to {line.strip()!r}", str(error), self.place, "ask again") from error
+        raise EnvironmentTimeout(self.place, "an answer to a typed line", last=text[-200:], elapsed=deadline.total)
 
     def _result(self, argv: Sequence[str], found: Delivery, start: float) -> CommandResult:
         out, err = (data.decode("utf-8", "replace") for data in (found.stdout, found.stderr))

@@ -158,6 +158,20 @@ class SshShell:
             with channel:
                 return _Execution(channel, tuple(argv), script, self.place, start).finish(deadline)
 
+    def channel(self, argv: Sequence[str], deadline: Deadline) -> paramiko.Channel:
+        """A command that runs with its streams open, for whoever talks to it; it is closed by closing the channel.
+
+        Raises GuestUnreachable."""
+        self.connect(deadline)
+        assert self._transport is not None
+        try:
+            channel = self._transport.open_session(timeout=max(0.5, min(_HANDSHAKE_S, deadline.remaining())))
+            channel.exec_command(shlex.join(argv))
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise self._unreachable(error, "") from error
+        return channel
+
     def close(self) -> None:
         transport, link = self._transport, self._link
         self._transport = self._link = None

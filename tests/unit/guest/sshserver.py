@@ -6,6 +6,8 @@ import contextlib
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from typing import IO
 
 import paramiko
 
@@ -37,12 +39,33 @@ class _Server(paramiko.ServerInterface):
             channel.sendall(b"half")
             threading.Timer(0.3, self._owner.drop).start()
             return
-        with contextlib.suppress(OSError, EOFError):
-            done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
-            channel.sendall(done.stdout)
-            channel.sendall_stderr(done.stderr)
-            channel.send_exit_status(done.returncode)
+        pipe = subprocess.PIPE
+        with (
+            contextlib.suppress(OSError, EOFError),
+            subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe) as child,
+        ):
+            assert child.stdin is not None
+            feeding = threading.Thread(target=self._feed, args=(channel, child.stdin), daemon=True)
+            errors = threading.Thread(target=self._pass, args=(child.stderr, channel.sendall_stderr), daemon=True)
+            feeding.start()
+            errors.start()
+            self._pass(child.stdout, channel.sendall)
+            errors.join()
+            channel.send_exit_status(child.wait())
             channel.close()
+
+    @staticmethod
+    def _feed(channel: paramiko.Channel, stdin: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, EOFError, ValueError), stdin:
+            while data := channel.recv(4096):
+                stdin.write(data)
+                stdin.flush()
+
+    @staticmethod
+    def _pass(stream: IO[bytes] | None, send: Callable[[bytes], object]) -> None:
+        assert stream is not None
+        while data := stream.read1(65536):  # type: ignore[attr-defined]
+            send(data)
 
 
 class SshServer:
