@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from lab.access.client import Client
 from lab.access.kinds import EVENT, NODE, VMI, VMIM, Obj
-from lab.core import trace
+from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure
 from lab.core.wait import Seen, Signal, wait_until
+from lab.kubevirt.timeline import Recorder, Timeline, phase
 from lab.kubevirt.vm import last_warning, latest, refused
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -37,6 +38,7 @@ class Migration:
     source: str
     target: str
     seconds: float
+    timeline: Timeline
 
 
 def migrate(
@@ -59,8 +61,9 @@ def migrate(
         trace.note(f"VM {namespace}/{name}", "this KubeVirt takes no target node: the scheduler chooses")
         body = request(namespace, name, labels, "")
     before, began = client.get(VMI, name, namespace), time.monotonic()
+    phases = Recorder(clock.now())
     made = client.create(body, deadline=deadline)
-    vmim = _wait_over(client, made, name, deadline)
+    vmim = wait_over(client, made, name, phases, deadline)
     vmi = client.get(VMI, name, namespace)
     source, target = str(before["status"].get("nodeName")), str(vmi["status"].get("nodeName"))
     if wrong := problems(vmi, vmim, source):
@@ -72,7 +75,7 @@ def migrate(
     if to and target != to:
         kind = ProductFailure if directed else Inconclusive
         raise kind(f"VM {namespace}/{name} on {to}", f"it went from {source} to {target}")
-    return Migration(str(vmim["metadata"]["name"]), source, target, time.monotonic() - began)
+    return Migration(str(vmim["metadata"]["name"]), source, target, time.monotonic() - began, phases.timeline())
 
 
 def request(namespace: str, name: str, labels: dict[str, str], hostname: str) -> Obj:
@@ -96,17 +99,21 @@ def _hostname(client: Client, node: str) -> str:
     return str(labels.get(HOSTNAME, node))
 
 
-def _wait_over(client: Client, vmim: Obj, name: str, deadline: Deadline) -> Obj:
-    """Follow the migration and what is said about its target pod: a pod without network never gets ready."""
+def wait_over(client: Client, vmim: Obj, name: str, phases: Recorder, deadline: Deadline) -> Obj:
+    """Follow the migration of VM *name* and what is said about its target pod: one without network never gets ready.
+
+    Raises WaitHopeless, WaitTimeout."""
     meta, signal, began = vmim["metadata"], Signal(), time.monotonic()
     namespace, since = str(meta["namespace"]), str(meta.get("creationTimestamp", ""))
     with (
         client.watch(VMIM, str(meta["name"]), namespace, signal=signal) as migrations,
+        client.watch(VMI, name, namespace, signal=signal) as instances,
         client.watch(EVENT, "", namespace, signal=signal) as events,
     ):
 
         def observe() -> Seen[Obj]:
-            found = latest(migrations)
+            found, instance = latest(migrations), latest(instances)
+            phases.saw(phase(found, instance), clock.now())
             while events.take(0):
                 pass
             warning = last_warning(events.items.values(), name, since)
