@@ -18,6 +18,7 @@ from aiohttp import web
 
 from lab.embedded.host.command import CommandFailed
 from lab.embedded.host.link import ip_json
+from lab.embedded.host.linkwatch import BridgeWatch
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import LEASE, NAD, NAMESPACE, NODE, POD
 from lab.embedded.node import nodeobject
@@ -106,28 +107,41 @@ class Kubelet:
         return [name for name in await asyncio.gather(*(silent(n, c) for n, c in self.ready.items())) if name]
 
     async def _report(self) -> None:
-        """Keep Node.status true: often until Ready for the first time, then every few seconds."""
+        """Keep Node.status true: often until Ready for the first time, then every few seconds, and at once when a
+        Linux bridge came or went."""
         written: Obj = {}
-        while True:
-            waiting = await self._waiting_for()
-            bridges = sorted(link["ifname"] for link in await ip_json(["link", "show", "type", "bridge"]))
-            status = nodeobject.node_status(self.ctx.node, waiting, tuple(bridges), self._uuid)
-            nodeobject.keep_transitions(status["conditions"], self._known)
-            shape = {**status, "conditions": [(c["type"], c["status"], c["message"]) for c in status["conditions"]]}
-            if shape != written:
-                try:
-                    await self.ctx.kube.patch(
-                        NODE, self.ctx.node.name, None, {"status": status}, type="strategic", subresource="status"
-                    )
-                    written, self._known = shape, status["conditions"]
-                except KubeError as refusal:
-                    log.warning("node status: %s", refusal)
-                    written = {}
-                    if refusal.not_found:
-                        await self._register()
-            if not waiting:
-                self._is_ready.set()
-            await asyncio.sleep(STATUS_SECONDS if self._is_ready.is_set() and written else STARTING_SECONDS)
+        with contextlib.closing(BridgeWatch()) as bridges:
+            while True:
+                waiting = await self._waiting_for()
+                status = nodeobject.node_status(self.ctx.node, waiting, await self._resources(), self._uuid)
+                written = await self._tell(status, written)
+                if not waiting:
+                    self._is_ready.set()
+                await bridges.changed(STATUS_SECONDS if self._is_ready.is_set() and written else STARTING_SECONDS)
+
+    async def _tell(self, status: Obj, written: Obj) -> Obj:
+        """Write a status unlike what was written last; what is written now, nothing after a refusal."""
+        nodeobject.keep_transitions(status["conditions"], self._known)
+        shape = {**status, "conditions": [(c["type"], c["status"], c["message"]) for c in status["conditions"]]}
+        if shape == written:
+            return written
+        try:
+            await self.ctx.kube.patch(
+                NODE, self.ctx.node.name, None, {"status": status}, type="strategic", subresource="status"
+            )
+        except KubeError as refusal:
+            log.warning("node status: %s", refusal)
+            if refusal.not_found:
+                await self._register()
+            return {}
+        self._known = status["conditions"]
+        return shape
+
+    async def _resources(self) -> Obj:
+        """What the node offers, its Linux bridges included; the scheduler must not hear late of one that went."""
+        bridges = [link["ifname"] for link in await ip_json(["link", "show", "type", "bridge"])]
+        node = self.nodes.items.get(self.ctx.node.name) or {}
+        return nodeobject.resources(sorted(bridges), node.get("status", {}).get("capacity") or ())
 
     async def _heartbeat(self) -> None:
         """Renew the Lease; a node whose Lease is stale is NotReady for the controllers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from lab.embedded.node.names import now
 Obj = dict[str, Any]
 KUBELET_VERSION = "v1.31.9"
 LEASE_SECONDS = 40
+BRIDGE_PREFIX = "bridge.network.kubevirt.io/"
 DEVICES = ("kvm", "tun", "vhost-net")
 
 
@@ -60,8 +62,12 @@ def memory_kib() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
 
 
-def resources(bridges: tuple[str, ...]) -> Obj:
-    """Capacity: the machine's, devices as KubeVirt's device plugin publishes them, one resource per Linux bridge."""
+def resources(bridges: Iterable[str], known: Iterable[str] = ()) -> Obj:
+    """Capacity: the machine's, devices as KubeVirt's device plugin publishes them, one resource per Linux bridge.
+
+    ``known`` are the resources that the Node has now: those of bridges that are gone are None, which removes them in a
+    strategic merge. Upstream's bridge marker does the same, but looks once a minute only.
+    """
     found = {
         "cpu": str(max(8, os.cpu_count() or 1)),
         "memory": f"{memory_kib()}Ki",
@@ -70,7 +76,9 @@ def resources(bridges: tuple[str, ...]) -> Obj:
         "hugepages-2Mi": "0",
     }
     found |= {f"devices.kubevirt.io/{name}": "1k" for name in DEVICES}
-    return found | {f"bridge.network.kubevirt.io/{bridge}": "1k" for bridge in bridges}
+    here = {f"{BRIDGE_PREFIX}{bridge}": "1k" for bridge in bridges}
+    gone = [name for name in known if name.startswith(BRIDGE_PREFIX) and name not in here]
+    return found | here | dict.fromkeys(gone)
 
 
 def labels(node: NodeSpec) -> dict[str, str]:
@@ -92,9 +100,8 @@ def node_object(node: NodeSpec) -> Obj:
     return {"metadata": {"name": node.name, "labels": labels(node), "annotations": {}}, "spec": {}}
 
 
-def node_status(node: NodeSpec, ready: list[str], bridges: tuple[str, ...], uuid: str) -> Obj:
-    """Node.status; ``ready`` names what did not answer yet (empty: Ready)."""
-    amount = resources(bridges)
+def node_status(node: NodeSpec, ready: list[str], amount: Obj, uuid: str) -> Obj:
+    """Node.status; ``ready`` names what did not answer yet (empty: Ready), ``amount`` is `resources`."""
     return {
         "capacity": amount,
         "allocatable": amount,
