@@ -76,13 +76,15 @@ def phase_of(containers: list[ContainerState], *, restarting: bool) -> str:
 
 
 def conditions(
-    pod: Obj, phase: str, containers: list[ContainerState], *, sandbox: bool, initialized: bool
+    pod: Obj, phase: str, containers: list[ContainerState], *, sandbox: bool, initialized: bool, trouble: str = ""
 ) -> list[Obj]:
-    """The kubelet's own conditions; gates set by others are read from the pod, and decide Ready with the containers."""
+    """The kubelet's own conditions; gates set by others are read from the pod, and decide Ready with the containers.
+
+    ``trouble`` is why there is no sandbox yet: a message where upstream's kubelet leaves one out."""
     known = {entry["type"]: entry for entry in pod.get("status", {}).get("conditions") or []}
     waiting = [container.name for container in containers if not container.running]
     done = phase in ("Succeeded", "Failed")
-    found = [_entry("PodReadyToStartContainers", sandbox and not done)]
+    found = [_entry("PodReadyToStartContainers", sandbox and not done, message="" if sandbox else trouble)]
     found.append(_entry("Initialized", initialized, "PodCompleted" if phase == "Succeeded" else ""))
     text = f"containers with unready status: [{' '.join(waiting)}]" if waiting else ""
     reason = "PodCompleted" if phase == "Succeeded" else "PodFailed" if phase == "Failed" else "ContainersNotReady"

@@ -62,6 +62,8 @@ class PodWorker:
         self.vmi_uid = labels.get("kubevirt.io/created-by", "") if labels.get("kubevirt.io") == "virt-launcher" else ""
         self.attachments: list[Attachment] = []
         self.sandbox = False
+        self._trouble = ""
+        """Why there is no sandbox yet."""
         self.states = [ContainerState(c["name"], c.get("image", "")) for c in pod["spec"]["containers"]]
         self.started = now()
         self._changed = asyncio.Event()
@@ -157,7 +159,7 @@ class PodWorker:
         """True once the pod has its network; False when it was deleted before."""
         self._ip = self.tools.ctx.node.machine_ip if self.host_network else ""
         await self._publish()
-        attempt, said = 0, ""
+        attempt = 0
         while not self.deleting:
             if self.host_network:
                 return True
@@ -165,9 +167,10 @@ class PodWorker:
                 self.attachments = await self.tools.cni.add(self.pod)
                 break
             except (CniError, LabError, OSError) as error:
-                if str(error) != said or attempt % EVENT_EVERY == 0:
+                if str(error) != self._trouble or attempt % EVENT_EVERY == 0:
                     await self._sandbox_failed(error)
-                said = str(error)
+                self._trouble = str(error)
+                await self._publish()
             attempt += 1
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -336,7 +339,9 @@ class PodWorker:
         node = self.tools.ctx.node.machine_ip
         found: Obj = {
             "phase": phase,
-            "conditions": conditions(self.pod, phase, self.states, sandbox=self.sandbox, initialized=True),
+            "conditions": conditions(
+                self.pod, phase, self.states, sandbox=self.sandbox, initialized=True, trouble=self._trouble
+            ),
             "hostIP": node,
             "hostIPs": [{"ip": node}],
             "startTime": self.pod.get("status", {}).get("startTime") or self.started,

@@ -159,7 +159,10 @@ def ready_condition(vmi: Obj, pod: Obj | None) -> None:
     elif is_pod_down(pod) or deleting(pod):
         set_condition(vmi, "Ready", "False", "PodTerminating", "virt-launcher pod is terminating")
     elif phase_of(vmi) != "Running":
-        set_condition(vmi, "Ready", "False", "GuestNotRunning", "Guest VM is not reported as running")
+        # Beyond upstream, where only the pod's events tell why a VM waits for its network for ever.
+        network = condition(pod, "PodReadyToStartContainers") or {}
+        why = f": {network['message']}" if network.get("status") == "False" and network.get("message") else ""
+        set_condition(vmi, "Ready", "False", "GuestNotRunning", f"Guest VM is not reported as running{why}")
     elif (ready := condition(pod, "Ready")) is not None:
         set_condition(vmi, "Ready", ready.get("status", "Unknown"), ready.get("reason", ""), ready.get("message", ""))
     else:

@@ -53,6 +53,16 @@ def test_waiting_containers_are_named() -> None:
     assert found["Ready"]["reason"] == "ContainersNotReady"
 
 
+def test_what_keeps_a_pod_from_its_sandbox_is_said_until_it_has_one() -> None:
+    for sandbox, message in ((False, "failed to setup vlan tag"), (True, None)):
+        found = conditions(
+            {"spec": {}}, "Pending", [state(begun=False)], sandbox=sandbox, initialized=True,
+            trouble="failed to setup vlan tag",
+        )  # fmt: skip
+        assert found[0]["type"] == "PodReadyToStartContainers"
+        assert found[0]["message"] == message
+
+
 def test_completed() -> None:
     found = by_type({"spec": {}}, "Succeeded", [state(exit=0)])
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", "PodCompleted")

@@ -54,6 +54,19 @@ def test_scheduling_and_unschedulable() -> None:
     assert condition(updated(fresh, [launcher(node="worker-1")]), "PodScheduled") is None
 
 
+def test_a_pod_without_network_tells_why_and_forgets_it_when_it_has_one() -> None:
+    def pending(status: str, **more: str) -> Obj:
+        waiting = launcher(node="worker-1")
+        waiting["status"]["conditions"] = [{"type": "PodReadyToStartContainers", "status": status, **more}]
+        return updated(vmi(phase="Scheduling", node=""), [waiting])
+
+    entry = condition(pending("False", message="failed to setup vlan tag"), "Ready") or {}
+    assert entry["reason"] == "GuestNotRunning"
+    assert entry["message"] == "Guest VM is not reported as running: failed to setup vlan tag"
+    for fresh in (pending("True"), pending("False")):
+        assert (condition(fresh, "Ready") or {})["message"] == "Guest VM is not reported as running"
+
+
 def test_scheduled_when_the_pod_is_ready() -> None:
     ready = launcher(node="worker-1", phase="Running", ready=True)
     status = [
