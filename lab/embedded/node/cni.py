@@ -7,7 +7,6 @@ pod (`k8s.ovn.org/pod-networks`) and then plugs the cable in.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -15,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.host import netns as namespaces
-from lab.embedded.host.command import CommandFailed, run
-from lab.embedded.host.link import ip, ip_json, tx_checksum_off
+from lab.embedded.host.command import CommandFailed
+from lab.embedded.host.link import ip
 from lab.embedded.model.kinds import NAD, POD
+from lab.embedded.node import bridgeplugin, cable, spoofcheck
 from lab.embedded.node import nad as nads
+from lab.embedded.node.cnierror import CniError
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Attachment
-from lab.embedded.node.nad import CniError, Network, Request
-from lab.embedded.node.names import host_port, iface_id, netns_name, stable_mac
+from lab.embedded.node.nad import Network, Request
+from lab.embedded.node.names import host_port, iface_id, netns_name
 from lab.embedded.node.vmroutes import ALLOW_BRIDGE
 
 log = logging.getLogger(__name__)
@@ -44,15 +45,18 @@ class Cni:
         self.ctx = ctx
         self.pods = ctx.informers.get(POD)
         self.nads = ctx.informers.get(NAD)
+        self._checked: set[str] = set()
+        """UIDs of the pods with a spoof check."""
 
     async def clean(self) -> None:
-        """Remove what an earlier agent left: pod namespaces and their ports."""
+        """Remove what an earlier agent left: pod namespaces, cables and their ports."""
         for port in await self.ctx.ovs.table("Interface", ["name", "external_ids"]):
             if "sandbox" in port["external_ids"]:
                 await self.ctx.ovs.vsctl("--if-exists", "del-port", INTEGRATION, port["name"])
-                # A container's process of an earlier agent keeps the namespace, and so the cable, alive.
-                with contextlib.suppress(CommandFailed):
-                    await run(["ip", "link", "del", port["name"]])
+        # A container's process of an earlier agent keeps the namespace, and so the cable, alive.
+        for name in cable.laid():
+            await cable.unplug(name)
+        await spoofcheck.teardown()
         for path in Path("/run/netns").glob("pod-*"):
             await namespaces.delete(path.name)
 
@@ -73,6 +77,12 @@ class Cni:
         ports = await self.ctx.ovs.table("Interface", ["name", "external_ids"], where=f'external_ids:sandbox="{uid}"')
         for port in ports:
             await self.ctx.ovs.vsctl("--if-exists", "del-port", INTEGRATION, port["name"])
+        # The namespace takes its cables along some time after it is deleted: a bridge would keep the port so long.
+        for name in set(cable.laid(uid)) - {port["name"] for port in ports}:
+            await cable.unplug(name)
+        if uid in self._checked:
+            await bridgeplugin.delete(uid)
+            self._checked.discard(uid)
         await namespaces.delete(netns_name(uid))
 
     async def _attach(self, pod: Obj, netns: str) -> list[Attachment]:
@@ -80,12 +90,14 @@ class Cni:
         wanted = nads.requests(notes(pod).get(nads.NETWORKS, ""), meta["namespace"])
         checked = [(request, await self._network(request)) for request in wanted]
         found = [await self._default(pod, netns)]
+        if any(network.conf.get("macspoofchk") for _, network in checked):
+            self._checked.add(meta["uid"])
         for index, (request, network) in enumerate(checked, 1):
             try:
                 if network.plugin == "ovn":
                     found.append(await self._ovn(pod, netns, request, network, index))
                 else:
-                    found.append(await self._bridge(pod, netns, request, network, index))
+                    found.append(await bridgeplugin.add(pod, netns, request, network, index))
             except CniError as error:
                 where = f"[{meta['namespace']}/{meta['name']}/{meta['uid']}:{network.name}]"
                 text = f'{where}: error adding container to network "{network.name}": {error}'
@@ -165,23 +177,13 @@ class Cni:
         rows = await self.ctx.ovs.table("Open_vSwitch", ["external_ids"])
         return nads.mappings(rows[0]["external_ids"].get("ovn-bridge-mappings", ""))
 
-    async def _cable(self, netns: str, host: str, attachment: Attachment) -> None:
-        inside = namespaces.path(netns)
-        with contextlib.suppress(CommandFailed):
-            await run(["ip", "link", "del", host])
-        mtu = attachment.mtu
-        await ip([f"link add {host} mtu {mtu} type veth peer name {attachment.ifname} mtu {mtu} netns {netns}",
-                  f"link set {host} up"])  # fmt: skip
-        await ip([f"link set {attachment.ifname} address {attachment.mac} up"], netns=inside)
-        await asyncio.gather(tx_checksum_off(host), tx_checksum_off(attachment.ifname, inside))
-
     async def _plug(
         self, pod: Obj, netns: str, attachment: Attachment, port: str, index: int, network: str, nad: str
     ) -> None:
         """veth and OVS port; returns when OVN has installed the port's flows."""
         uid = pod["metadata"]["uid"]
         host = host_port(uid, index)
-        await self._cable(netns, host, attachment)
+        await cable.lay(netns, host, attachment)
         ids = {
             "iface-id": port,
             "iface-id-ver": uid,
@@ -206,32 +208,6 @@ class Cni:
             raise CniError(
                 f"timed out waiting for OVS port binding (ovn-installed) for {attachment.mac} {addresses}"
             ) from None
-
-    async def _bridge(self, pod: Obj, netns: str, request: Request, network: Network, index: int) -> Attachment:
-        conf, uid = network.conf, pod["metadata"]["uid"]
-        bridge = str(conf.get("bridge") or "cni0")
-        if conf.get("vlan"):
-            raise CniError(f"failed to set vlan {conf['vlan']} on {bridge}: this kernel's bridges do not filter VLANs")
-        mtu = int(conf.get("mtu") or 1500)
-        await self._ensure_bridge(bridge, mtu, create=conf["type"] == "bridge")
-        mac = request.mac or str(conf.get("mac") or "") or stable_mac(uid, request.key)
-        attachment = Attachment(request.ifname, request.key, mac, mtu=mtu)
-        host = host_port(uid, index)
-        await self._cable(netns, host, attachment)
-        await ip([f"link set {host} master {bridge}"])
-        if conf.get("disableContainerInterface"):
-            await ip([f"link set {request.ifname} down"], netns=namespaces.path(netns))
-        return attachment
-
-    async def _ensure_bridge(self, bridge: str, mtu: int, *, create: bool) -> None:
-        links = {link["ifname"]: link for link in await ip_json(["link", "show"])}
-        if bridge in links:
-            if links[bridge].get("linkinfo", {}).get("info_kind") != "bridge":
-                raise CniError(f'"{bridge}" already exists but is not a bridge')
-            return
-        if not create:
-            raise CniError(f'failed to lookup bridge "{bridge}": Link not found')
-        await ip([f"link add {bridge} mtu {mtu} type bridge", f"link set {bridge} up"])
 
 
 def network_status(attachments: list[Attachment]) -> str:

@@ -7,24 +7,17 @@ libcni.  A mistake is found here, when a pod wants the network: no webhook looks
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from lab.embedded.node.bridgeconf import BRIDGES, MAC, TUNERS
+from lab.embedded.node.cnierror import CniError, interface_name
 
 Obj = dict[str, Any]
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 POD_NETWORKS = "k8s.ovn.org/pod-networks"
 OVN = "ovn-k8s-cni-overlay"
-BRIDGES = ("bridge", "cnv-bridge")
-TUNERS = ("tuning", "cnv-tuning")
-
-
-class CniError(Exception):
-    """Why a sandbox cannot be made; ``reason`` is that of an extra pod event, when there is one."""
-
-    def __init__(self, message: str, *, reason: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -43,11 +36,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Network:
-    """A checked attachment: ``plugin`` is ovn or bridge; ``conf`` the delegate's own configuration."""
+    """A checked attachment: ``plugin`` is ovn or bridge, ``chain`` its plugins' own configurations, never empty."""
 
     name: str
     plugin: str
-    conf: Obj = field(default_factory=dict)
+    chain: tuple[Obj, ...]
+
+    @property
+    def conf(self) -> Obj:
+        """What makes the interface."""
+        return self.chain[0]
 
     @property
     def physical(self) -> str:
@@ -80,7 +78,11 @@ def _from_json(entry: Any, namespace: str, index: int) -> Request:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
         raise CniError(f"parsePodNetworkAnnotation: element {index} has no name: {entry!r}")
     ifname = entry.get("interface") or entry.get("interfaceRequest") or f"net{index}"
-    return Request(entry.get("namespace") or namespace, entry["name"], str(ifname)[:15], str(entry.get("mac") or ""))
+    mac = str(entry.get("mac") or "")
+    if mac and not MAC.fullmatch(mac):
+        raise CniError(f'failed to parse mac address "{mac}"')
+    namespace = str(entry.get("namespace") or namespace)
+    return Request(namespace, entry["name"], interface_name(str(ifname)), mac.lower())
 
 
 def _short(text: str, namespace: str, index: int) -> Request:
@@ -88,7 +90,7 @@ def _short(text: str, namespace: str, index: int) -> Request:
     ns, _, name = where.rpartition("/")
     if not name or "/" in ns:
         raise CniError(f'parsePodNetworkObjectName: Invalid network object (failed at "{text}")')
-    return Request(ns or namespace, name, (ifname or f"net{index}")[:15])
+    return Request(ns or namespace, name, interface_name(ifname or f"net{index}"))
 
 
 def network_of(nad: Obj, key: str) -> Network:
@@ -111,7 +113,7 @@ def network_of(nad: Obj, key: str) -> Network:
         raise CniError('error parsing configuration: missing "type"')
     if conf["type"] == OVN:
         return _ovn(conf, nad)
-    return _one(conf, str(conf.get("name") or key))
+    return _bridge([conf], str(conf.get("name") or key))
 
 
 def _list(conf: Obj, plugins: Any, nad: Obj) -> Network:
@@ -125,20 +127,14 @@ def _list(conf: Obj, plugins: Any, nad: Obj) -> Network:
             raise CniError(f'failed to find plugin "{plugin.get("type")}" in path [/opt/cni/bin]')
     if plugins[0].get("type") == OVN:
         return _ovn({**plugins[0], "name": name}, nad)
-    macs = [plugin["mac"] for plugin in plugins[1:] if plugin.get("mac")]
-    return _one({**plugins[0], **({"mac": macs[0]} if macs else {})}, str(name))
+    return _bridge(plugins, str(name))
 
 
-def _one(conf: Obj, name: str) -> Network:
-    if conf.get("type") not in BRIDGES:
-        raise CniError(f'failed to find plugin "{conf.get("type")}" in path [/opt/cni/bin]')
-    vlan = conf.get("vlan") or 0
-    if not isinstance(vlan, int) or not 0 <= vlan <= 4094:
-        raise CniError(f"invalid VLAN ID {vlan} (must be between 0 and 4094)")
-    ipam = (conf.get("ipam") or {}).get("type")
-    if ipam:
-        raise CniError(f'failed to find plugin "{ipam}" in path [/opt/cni/bin]')
-    return Network(name, "bridge", conf)
+def _bridge(plugins: list[Obj], name: str) -> Network:
+    """The plugins read their own configurations when they run."""
+    if plugins[0].get("type") not in BRIDGES:
+        raise CniError(f'failed to find plugin "{plugins[0].get("type")}" in path [/opt/cni/bin]')
+    return Network(name, "bridge", tuple(plugins))
 
 
 def _ovn(conf: Obj, nad: Obj) -> Network:
@@ -163,7 +159,7 @@ def _ovn(conf: Obj, nad: Obj) -> Network:
         raise CniError(f"invalid vlanID {vlan!r} in network {name}: must be between 1 and 4094")
     if conf.get("allowPersistentIPs") and not conf.get("subnets"):
         raise CniError("cannot allow persistent IPs on networks without subnets")
-    return Network(name, "ovn", conf)
+    return Network(name, "ovn", (conf,))
 
 
 def mappings(text: str) -> dict[str, str]:

@@ -21,10 +21,10 @@ from lab.embedded.model.kinds import POD
 from lab.embedded.node import nad as nads
 from lab.embedded.node import rootfs
 from lab.embedded.node.cni import Cni, network_status
+from lab.embedded.node.cnierror import CniError
 from lab.embedded.node.containers import LogFile, Process, command_of, environment
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Attachment, Launcher, Launchers
-from lab.embedded.node.nad import CniError
 from lab.embedded.node.names import netns_name, now
 from lab.embedded.node.place import Place
 from lab.embedded.node.podstatus import ContainerState, conditions, phase_of

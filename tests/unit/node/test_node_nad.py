@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from lab.embedded.node import nad
-from lab.embedded.node.nad import CniError, Request
+from lab.embedded.node.cnierror import CniError
+from lab.embedded.node.nad import Request
 
 LOCALNET: dict[str, Any] = {
     "cniVersion": "0.3.1",
@@ -37,6 +38,23 @@ def test_requests_in_both_forms() -> None:
         Request("demo", "x", "net2"),
     ]
     assert nad.requests("", "demo") == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"interface": "net1 netns 1"}, "interface name contains / or : or whitespace characters"),
+        ({"interface": "a/b"}, "interface name contains / or : or whitespace characters"),
+        ({"interface": "sixteencharacter"}, "interface name is too long; interface name should be less than 16"),
+        ({"interface": ".."}, "interface name is . or .."),
+        ({"mac": "02:00:00:20:24"}, 'failed to parse mac address "02:00:00:20:24"'),
+        ({"mac": "02:00:00:20:24:0a up"}, 'failed to parse mac address "02:00:00:20:24:0a up"'),
+    ],
+)
+def test_names_that_are_no_names(request_: dict[str, str], words: str) -> None:
+    with pytest.raises(CniError) as error:
+        nad.requests(json.dumps([{"name": "x", **request_}]), "demo")
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["[{", "[1]", "{}", "a/b/c"])
@@ -78,6 +96,7 @@ def test_mistakes(config: Any, words: str) -> None:
 def test_the_documented_bridge_list() -> None:
     found = network({"name": "br1", "plugins": [{"type": "cnv-bridge", "bridge": "br1"}, {"type": "cnv-tuning"}]})
     assert (found.plugin, found.conf["bridge"]) == ("bridge", "br1")
+    assert [plugin["type"] for plugin in found.chain] == ["cnv-bridge", "cnv-tuning"]
 
 
 def test_mapping() -> None:
