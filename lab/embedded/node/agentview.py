@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab.embedded.node import guestnotes
 from lab.embedded.node.guestagent import AgentRefused, AgentSilent, GuestAgent, interfaces, os_info, pause
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ class AgentView:
         self.connected = False
         self.interfaces: list[Obj] | None = None
         self.os: Obj = {}
+        self.notes: list[str] | None = None
+        """What the guest could not do of its cloud-init data, once it has said so."""
         self._changed = changed
         self._open = asyncio.Event()
         self._again = asyncio.Event()
@@ -72,9 +75,10 @@ class AgentView:
     async def _look(self) -> None:
         seen = interfaces(await self.agent.ask("guest-network-get-interfaces"))
         about = self.os or os_info(await self._maybe("guest-get-osinfo"))
-        before = (self.connected, self.interfaces, self.os)
-        self.connected, self.interfaces, self.os = True, seen, about
-        if before != (True, seen, about):
+        notes = await guestnotes.fetch(self.agent) if self.notes is None else self.notes
+        before = (self.connected, self.interfaces, self.os, self.notes)
+        self.connected, self.interfaces, self.os, self.notes = True, seen, about, notes
+        if before != (True, seen, about, notes):
             self._changed()
 
     async def _maybe(self, command: str) -> Any:

@@ -35,6 +35,8 @@ class Guest:
         self.machine = ""
         self.nics: dict[str, Nic] = {nic.name: nic for nic in domain.nics}
         self.paused = False
+        self.fresh = True
+        """Started here, and what it could not do of its cloud-init data is not told yet."""
         self.moved = False
         """The guest went on at another node: what happens to this QEMU is no longer the VMI's fate."""
         self.progress: Progress | None = None
@@ -64,7 +66,7 @@ class Guest:
 
     async def start(self, host: Host, files: dict[str, Path], log_file: Path, *, incoming: bool) -> None:
         """Build the wire and start QEMU. Raises LabError; nothing of QEMU is left running then."""
-        self.role = "target" if incoming else "owner"
+        self.role, self.fresh = ("target", False) if incoming else ("owner", True)
         await self._bindings.build(self.domain.nics)
         netns = self.launcher.netns
         self._qemu = await Qemu.start(

@@ -51,6 +51,10 @@ class Reporter:
             self._judge(current, status.setdefault("conditions", []), guest, disks)
 
         await change(self.ctx.kube, vmi, edit)
+        if guest.fresh and guest.view.notes:
+            guest.fresh = False
+            text = "; ".join(guest.view.notes)
+            await self.event(vmi, "Warning", "BuiltInGuest", f"of its cloud-init data the built-in guest says: {text}")
 
     def _describe(self, vmi: Obj, status: Obj, guest: Guest) -> None:
         status.update(rules.about_domain(vmi, guest.domain, guest.machine))

@@ -63,19 +63,22 @@ class Console:
 
 def converse(console: Console) -> dict[str, str]:
     boot = console.expect(r"red login: ")
-    console.send("fedora")
+    console.send("coe")
     console.expect("Password: ")
-    console.send("secret")
+    console.send("redhat")
     console.expect(r"\]\$ ")
     console.send("stty -echo")
     console.expect(r"\]\$ ")
     seen = {"boot": boot}
     for name, command in {
-        "id": "id -un",
+        "id": "id -nG",
+        "keys": "cat .ssh/authorized_keys",
         "sudo": "sudo -n id -u; sudo -u nobody id -un",
         "ping": "ping -c 3 -i 0.01 192.168.24.1",
         "route": "ip route",
         "runcmd": "cloud-init status --wait; cat /tmp/ran",
+        "said": "cat /run/virtlab/cloud-init-said",
+        "output": "cat /var/log/cloud-init-output.log",
         "shadow": "cat /etc/shadow",
     }.items():
         console.send(f"{command}; echo END-$?")

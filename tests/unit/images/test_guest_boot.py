@@ -1,4 +1,5 @@
-"""The guest itself: booted in a private namespace from a NoCloud disk, logged into by password, asked by its agent."""
+"""The guest with the documented Fedora VM's user data: booted in a private namespace from a NoCloud disk, logged into
+by the password of the documented hash, asked by its agent."""
 
 import json
 import os
@@ -8,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guestfiles import FEDORA_KEY, FEDORA_USER_DATA
 
 from lab.embedded.host.tools import find_tools
 from lab.embedded.images.build import build_guest
 from lab.embedded.lifecycle.layout import cache_dir
 from lab.embedded.node.isofs import iso_image
 
-USER_DATA = """\
-#cloud-config
-users:
-- name: fedora
-  passwd: HASH
-  lock_passwd: false
-  sudo: ALL=(ALL) NOPASSWD:ALL
-packages: [tcpdump]
-runcmd:
-- [sh, -c, "echo 'it ran' > /tmp/ran"]
-"""
+USER_DATA = FEDORA_USER_DATA.replace("runcmd:\n", "runcmd:\n  - [sh, -c, \"echo 'it ran' > /tmp/ran\"]\n")
 NETWORK = "version: 2\nethernets:\n  enp1s0:\n    addresses: [192.168.24.100/24]\n    gateway4: 192.168.24.1\n"
 
 
@@ -33,11 +25,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     work = tmp_path_factory.mktemp("guest")
     tools = find_tools(cache_dir(), progress=print)
     image = build_guest(tools, cache_dir(), progress=print)
-    password = subprocess.run(
-        [tools.path("busybox"), "mkpasswd", "-m", "sha512", "secret"], capture_output=True, text=True, check=True
-    ).stdout.strip()
     files = {
-        "user-data": USER_DATA.replace("HASH", password).encode(),
+        "user-data": USER_DATA.encode(),
         "meta-data": json.dumps({"instance-id": "i", "local-hostname": "red"}).encode(),
         "network-config": NETWORK.encode(),
     }
@@ -60,11 +49,18 @@ pytestmark = pytest.mark.lab
 
 def test_it_says_that_it_is_up_and_what_it_does_not_do(seen: Any) -> None:
     assert "virtlab-guest: ready in " in seen["boot"]
-    assert "cloud-init: not supported here: packages" in seen["boot"]
+    assert "cloud-init: not supported here: packages (httpd)" in seen["boot"]
 
 
-def test_the_user_logs_in_by_password_and_has_sudo(seen: Any) -> None:
-    assert "fedora" in seen["id"]
+def test_what_it_could_not_do_is_there_for_the_host_to_read(seen: Any) -> None:
+    assert "not supported here: packages (httpd)\r\n" in seen["said"]
+    assert "runcmd ended with status 127, see /var/log/cloud-init-output.log\r\n" in seen["said"]
+    assert "systemctl: not found" in seen["output"]
+
+
+def test_the_user_logs_in_by_password_and_has_sudo_and_the_key(seen: Any) -> None:
+    assert "coe wheel virtlab-sudo" in seen["id"]
+    assert FEDORA_KEY in seen["keys"]
     assert "0\r\nnobody\r\n" in seen["sudo"]
     assert "Permission denied" in seen["shadow"]
 
@@ -89,7 +85,7 @@ def test_the_real_agent_answers(seen: Any) -> None:
     assert "192.168.24.100" in [address["ip-address"] for address in nic["ip-addresses"]]
     assert seen["guest-get-host-name"] == {"host-name": "red"}
     assert seen["guest-get-osinfo"]["id"] == "virtlab"
-    assert [user["user"] for user in seen["guest-get-users"]] == ["fedora"]
+    assert [user["user"] for user in seen["guest-get-users"]] == ["coe"]
 
 
 def test_the_power_button_turns_it_off(seen: Any) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from guestfiles import awk
+from guestfiles import FEDORA_HASH, FEDORA_KEY, FEDORA_USER_DATA, awk
 
 SCRIPTS = ["yaml.awk", "network.awk", "cloudinit.awk"]
 
@@ -52,7 +52,7 @@ def says(found: list[list[str]]) -> list[str]:
     return [call[1] for call in found if call[0] == "ci_say"]
 
 
-DOCUMENTED = """\
+SHORT = """\
 #cloud-config
 user: fedora
 password: fedora
@@ -68,7 +68,28 @@ runcmd:
 
 
 def test_the_documented_fedora_vm(tmp_path: Path) -> None:
-    found = calls(tmp_path, user_data=DOCUMENTED, meta_data='{"instance-id":"i","local-hostname":"vm-a"}')
+    network = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
+    meta = '{"instance-id":"i","local-hostname":"fedora"}'
+    found = calls(tmp_path, "eth0", user_data=FEDORA_USER_DATA, meta_data=meta, network_config=network)
+    assert ["ci_hostname", "fedora", ""] in found
+    assert ["ci_nic", "eth0", "eth0"] in found
+    assert ["ci_dhcp", "eth0"] in found
+    assert ["ci_user", "coe", "", "", "", "/bin/bash"] in found
+    assert ["ci_groups_of", "coe", "wheel"] in found
+    assert ["ci_sudo", "coe"] in found
+    assert ["ci_password", "coe", "hash", FEDORA_HASH, "0"] in found
+    assert ["ci_key", "coe", FEDORA_KEY] in found
+    assert ["ci_runcmd", "'systemctl' 'enable' 'httpd.service'"] in found
+    assert ["ci_ssh", "0", "0"] in found
+    assert not [call for call in found if call[:2] == ["ci_user", "fedora"]]
+    assert says(found) == [
+        "not supported here: packages (httpd)",
+        "users: chpasswd (of coe) has no effect: it is a key of its own, not one of a user",
+    ]
+
+
+def test_the_short_form_of_one_user(tmp_path: Path) -> None:
+    found = calls(tmp_path, user_data=SHORT, meta_data='{"instance-id":"i","local-hostname":"vm-a"}')
     assert ["ci_hostname", "vm-a", ""] in found
     assert ["ci_user", "fedora", "", "", "", ""] in found
     assert ["ci_sudo", "fedora"] in found
@@ -77,7 +98,7 @@ def test_the_documented_fedora_vm(tmp_path: Path) -> None:
     assert ["ci_runcmd", "'systemctl' 'start' 'it'\\''s'"] in found
     assert ["ci_runcmd", "echo done"] in found
     assert ["ci_ssh", "0", "0"] in found
-    assert says(found) == ["not supported here: packages"]
+    assert says(found) == ["not supported here: packages (qemu-guest-agent)"]
 
 
 def test_users_in_full(tmp_path: Path) -> None:

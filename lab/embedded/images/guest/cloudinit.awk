@@ -98,8 +98,14 @@ function names(    i, k) {
 		k = Yk["", i]
 		if (k == "network") say("network: in user-data has no effect: it belongs into networkData")
 		else if (k !~ /^(hostname|fqdn|prefer_fqdn_over_hostname|preserve_hostname|users|user|groups|password|chpasswd|ssh_authorized_keys|ssh_pwauth|disable_root|write_files|runcmd|bootcmd|final_message)$/)
-			unsupported(k)
+			unsupported(k (k == "packages" ? texts(k) : ""))
 	}
+}
+
+# " (a, b)": the texts of a list, for a message.
+function texts(p,    i, out) {
+	for (i = 0; i < Yn[p]; i++) out = out (i ? ", " : "") y_get(y_at(p, Yk[p, i]), "...")
+	return out == "" ? "" : " (" out ")"
 }
 
 function hostname(    name, fqdn) {
@@ -192,7 +198,9 @@ function one_user(p, name) {
 function user_details(p, name,    i, k, key, hash, plain, locked, g) {
 	for (i = 0; i < Yn[p]; i++) {
 		k = Yk[p, i]; gsub(/-/, "_", k)
-		if (k !~ /^(name|uid|gecos|homedir|shell|passwd|hashed_passwd|plain_text_passwd|lock_passwd|sudo|groups|primary_group|ssh_authorized_keys|no_log_init|no_user_group|selinux_user|system)$/)
+		# People write it there: chpasswd is a module of its own, and cloud-init does not look for it in a user either.
+		if (k == "chpasswd") say("users: chpasswd (of " name ") has no effect: it is a key of its own, not one of a user")
+		else if (k !~ /^(name|uid|gecos|homedir|shell|passwd|hashed_passwd|plain_text_passwd|lock_passwd|sudo|groups|primary_group|ssh_authorized_keys|no_log_init|no_user_group|selinux_user|system)$/)
 			unsupported("users: " k " (of " name ")")
 	}
 	key = attr(p, "groups"); g = y_get(key, "")

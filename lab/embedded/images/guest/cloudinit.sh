@@ -7,7 +7,9 @@ ci_hostname=localhost
 ci_dhcp_nics=
 ci_next_uid=1000
 
-ci_say() { echo "cloud-init: $*"; }
+# To the console, and to a file that the host asks the agent for once all is done.
+ci_said=/run/virtlab/saying
+ci_say() { echo "cloud-init: $*"; echo "$*" >> "$ci_said"; }
 
 # Mounts the disk labelled cidata or CIDATA. Read by hand, from the volume descriptor: busybox findfs knows no ISO 9660.
 ci_find() {
