@@ -111,6 +111,64 @@ def test_refusals_that_need_the_node(document: dict[str, Any], message: str) -> 
         merged(node(), document)
 
 
+def leased(address: str = "192.168.52.11/24") -> Host:
+    """A worker whose main NIC has its address by DHCP."""
+    host = node()
+    link = replace(host.links["ens3"], addresses=frozenset(), dynamic=frozenset({address}))
+    return replace(host, links={**host.links, "ens3": link}, dhcp=frozenset({"ens3"}))
+
+
+@pytest.mark.parametrize("section", [{"enabled": True}, {"enabled": True, "dhcp": True}])
+def test_what_is_not_said_about_an_address_stays(section: dict[str, Any]) -> None:
+    assert merged(leased(), interface(name="ens3", type="ethernet", ipv4=section)) == leased()
+    static = interface(name="ens3", type="ethernet", ipv4={"enabled": True})
+    assert merged(node(), static) == node()
+
+
+def test_a_leased_address_becomes_static_when_dhcp_is_switched_off_and_none_is_given() -> None:
+    off = merged(leased(), interface(name="ens3", type="ethernet", ipv4={"enabled": True, "dhcp": False}))
+    assert (off.links["ens3"].addresses, off.links["ens3"].dynamic) == ({"192.168.52.11/24"}, frozenset())
+    assert not off.dhcp
+    steps = transition(leased(), off)
+    assert (steps.dhcp_stop, steps.before, steps.after) == (
+        ("ens3",), ("addr del 192.168.52.11/24 dev ens3",), ("addr replace 192.168.52.11/24 dev ens3",))  # fmt: skip
+    given = {"enabled": True, "dhcp": False, "address": [{"ip": "192.168.52.77", "prefix-length": 24}]}
+    assert merged(leased(), interface(name="ens3", type="ethernet", ipv4=given)).links["ens3"].addresses == {
+        "192.168.52.77/24"
+    }
+
+
+def test_the_main_nics_lease_moves_to_the_bridge_and_back() -> None:
+    under = merged(leased(), policy(seed.BR1_ENS3))
+    there = transition(leased(), under)
+    assert (there.dhcp_stop, there.before, there.dhcp_start) == (
+        ("ens3",), ("addr del 192.168.52.11/24 dev ens3",), ("br1",))  # fmt: skip
+    bridge = replace(under.links["br1"], dynamic=frozenset({"192.168.52.11/24"}))
+    under = replace(under, links={**under.links, "br1": bridge})
+    inverse = {"interfaces": [
+        {"name": "br1", "type": "linux-bridge", "state": "absent"},
+        {"name": "ens3", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "dhcp": True}},
+    ]}  # fmt: skip
+    back = transition(under, merged(under, inverse))
+    assert (back.dhcp_stop, back.before[0], back.dhcp_start) == (("br1",), "link del dev br1", ("ens3",))
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"interfaces": [*yaml.safe_load(seed.BOND2)["interfaces"],
+                         {"name": "bond3", "type": "bond", "link-aggregation": {"mode": 4, "port": ["enp7s0f1"]}}]},
+         "InvalidArgument: Port enp7s0f1 is overbooked by two controller: bond3, bond2"),
+        ({"interfaces": [*yaml.safe_load(seed.BOND2)["interfaces"],
+                         {"name": "br9", "type": "linux-bridge", "bridge": {"port": [{"name": "enp7s0f0"}]}}]},
+         "InvalidArgument: Port enp7s0f0 is overbooked by two controller: br9, bond2"),
+    ],
+)  # fmt: skip
+def test_a_nic_in_two_bonds_of_one_policy_is_refused(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(NmstateError, match=message):
+        merged(node(), document)
+
+
 def test_main_nic_under_a_linux_bridge_gives_its_address_up() -> None:
     steps = transition(node(), merged(node(), policy(seed.BR1_ENS3)))
     assert steps.before == ("addr del 192.168.52.11/24 dev ens3",)

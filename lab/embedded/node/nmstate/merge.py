@@ -167,7 +167,8 @@ def _base(draft: Draft, iface: Iface) -> None:
             raise invalid(
                 f"Interface {name} cannot have IP enabled as it is attached to a controller where IP is not allowed"
             )
-        addresses = {a for a in addresses if (":" in a) != (version == 6)}
+        if not enabled or "address" in section:
+            addresses = {a for a in addresses if (":" in a) != (version == 6)}
         if version == 6:
             change["ipv6"] = enabled
             if section.get("dhcp") or section.get("autoconf"):
@@ -175,10 +176,14 @@ def _base(draft: Draft, iface: Iface) -> None:
         if enabled:
             addresses |= {f"{a['ip']}/{a['prefix-length']}" for a in section.get("address", ())}
         if version == 4:
-            dhcp = bool(enabled and section.get("dhcp"))
+            dhcp = bool(enabled and section.get("dhcp", name in draft.dhcp))
+            leased = {a for a in link.dynamic if ":" not in a}
+            if enabled and name in draft.dhcp and not dhcp and not section.get("address"):
+                # nmstate (ip.rs, special_merge): switched from DHCP to no DHCP, what was leased becomes static.
+                addresses |= leased
             (draft.dhcp.add if dhcp else draft.dhcp.discard)(name)
             if not dhcp:
-                change["dynamic"] = frozenset(a for a in link.dynamic if ":" in a)
+                change["dynamic"] = link.dynamic - leased
     draft.links[name] = replace(link, addresses=frozenset(addresses), **change)
 
 
