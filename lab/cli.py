@@ -9,6 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lab.access.client import Client
+    from lab.target.inventory import Target
 
 EMBEDDED = {
     "up": "bring the embedded lab up (idempotent)",
@@ -22,7 +29,7 @@ EMBEDDED = {
 }
 OWN = {
     "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
-    "audit": "judge pod-network routes offline: virtlab audit routes PATH... [--json | --markdown]",
+    "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
@@ -170,34 +177,85 @@ def _nics(arguments: list[str]) -> int:
 
 
 def _audit(arguments: list[str]) -> int:
-    """0 clean, 1 findings, 2 input of no use."""
+    """0 clean, 1 findings, 2 input of no use or a zone that could not be read, 10 no cluster."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="virtlab audit", description=OWN["audit"])
     routes = parser.add_subparsers(dest="what", required=True).add_parser(
-        "routes", help="static routes of OVN-Kubernetes' cluster routers, as people paste and collect them"
+        "routes",
+        help="static routes of OVN-Kubernetes' cluster routers",
+        description="static routes of OVN-Kubernetes' cluster routers, as people paste and collect them (PATH...), or "
+        "of a running cluster (no PATH), every zone at once",
     )
-    routes.add_argument("paths", nargs="+", metavar="PATH", help="file, folder, archive, or - for stdin")
+    routes.add_argument("paths", nargs="*", metavar="PATH", help="file, folder, archive, or - for stdin")
     form = routes.add_mutually_exclusive_group()
     form.add_argument("--json", dest="form", action="store_const", const="json", help="for programs: docs/audit.md")
     form.add_argument("--markdown", dest="form", action="store_const", const="markdown", help="for a ticket")
     routes.add_argument(
-        "--complete-inventory", action="store_true", help="the inventory given has every VM of the cluster"
+        "--complete-inventory", action="store_true", help="the inventory in PATH has every VM of the cluster"
     )
+    _cluster_options(routes)
+    routes.add_argument("--settle", type=float, default=5.0, metavar="S", help="pause before a fault is read again")
     given = parser.parse_args(arguments)
 
-    from lab.core.errors import UsageError
+    from lab.core.deadline import Deadline
+    from lab.core.errors import LabError, UsageError
     from lab.ovn.audit import run
     from lab.ovn.report import render
 
     try:
-        result = run(given.paths, everything=given.complete_inventory)
-    except UsageError as error:
+        if given.paths:
+            _offline_only(given)
+            result = run(given.paths, everything=given.complete_inventory)
+        else:
+            from lab.ovn.live import audit_cluster
+
+            client, target = _cluster(given)
+            component = target.platform.ovn if target is not None else None
+            result = audit_cluster(client, component, deadline=Deadline.after(given.timeout), settle_s=given.settle)
+    except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, UsageError) else 10
     for part in render(result, given.form or "table"):
         print(part)
     return result.exit_code
+
+
+def _cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Which cluster: a target file, a kubeconfig, or what kubectl would use."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--target", default="", metavar="FILE", help="the cluster of a target file")
+    where.add_argument("--kubeconfig", default="", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config")
+    parser.add_argument("--context", default="", help="a context of the kubeconfig")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds for all of it (120)")
+
+
+def _cluster(given: argparse.Namespace) -> tuple[Client, Target | None]:
+    """A client that has answered once, and the target file if there is one. Raises LabError."""
+    from pathlib import Path
+
+    from lab.access.client import Client
+    from lab.core.errors import UsageError
+    from lab.target.connect import connect
+    from lab.target.inventory import load
+
+    if given.target:
+        if given.context:
+            raise UsageError("a target or a context", "--target and --context", "", "the target file names its context")
+        target = load(Path(given.target))
+        return connect(target), target
+    client = Client.connect(Path(given.kubeconfig).expanduser() if given.kubeconfig else None, given.context)
+    client.version()
+    return client, None
+
+
+def _offline_only(given: argparse.Namespace) -> None:
+    from lab.core.errors import UsageError
+
+    named = [option for option in ("target", "kubeconfig", "context") if getattr(given, option)]
+    if named:
+        found = f"both a PATH and --{named[0]}"
+        raise UsageError("files or a cluster", found, "", "leave one of them out: PATHs are read without any cluster")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ FILES = {"pods": "Pod", "nodes": "Node", "virtualmachineinstances": "VirtualMach
 class Sighting:
     """A workload said to have an address: on *node*, alive or done. `vm` is empty for a pod that is no VM's.
 
-    `name` begins with the namespace where that is known. `moving`: its VM migrates just now.
+    `name` begins with the namespace where that is known. `moving`: its VM migrates just now. `instance`: a VMI says so,
+    which knows better than its launcher pods, of which two may run for a while.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Sighting:
     alive: bool
     vm: str = ""
     moving: bool = False
+    instance: bool = False
     where: str = field(default="", compare=False)
 
     @property
@@ -78,7 +80,12 @@ class Inventory:
         alive = self.alive(address)
         if any(s.moving or (s.vm and self._migrates(s)) for s in alive):
             return True
-        return len({s.node for s in alive if s.vm}) > 1
+        return len({s.node for s in self._deciding(alive)}) > 1
+
+    @staticmethod
+    def _deciding(alive: list[Sighting]) -> list[Sighting]:
+        vms = [s for s in alive if s.vm]
+        return [s for s in vms if s.instance] or vms
 
     def _migrates(self, sighting: Sighting) -> bool:
         space = sighting.namespace
@@ -86,7 +93,7 @@ class Inventory:
 
     def runner(self, address: str) -> str:
         """The node a VM runs on; empty when unknown, when it moves just now, or when nodes are at odds."""
-        nodes = {s.node for s in self.alive(address) if s.vm}
+        nodes = {s.node for s in self._deciding(self.alive(address))}
         return nodes.pop() if len(nodes) == 1 and not self.moving(address) else ""
 
     def vm(self, address: str) -> str:
@@ -140,7 +147,7 @@ def _vmi_row(inventory: Inventory, offset: int, words: list[str], where: str) ->
     if len(words) >= 5 + offset and is_address(words[3 + offset]):
         name, phase, address, node = words[offset], *words[2 + offset : 5 + offset]
         shown = f"{words[0]}/{name}" if offset else name
-        inventory.add(address, Sighting(shown, node, phase not in DONE, name, where=where))
+        inventory.add(address, Sighting(shown, node, phase not in DONE, name, instance=True, where=where))
     return True
 
 
@@ -225,7 +232,7 @@ def _vmi(inventory: Inventory, vmi: Mapping[str, Any], where: str) -> None:
     alive = str(status.get("phase", "")) not in ("Succeeded", "Failed")
     space = str(meta.get("namespace") or "")
     name = f"{space}/{meta['name']}" if space else str(meta["name"])
-    seen = Sighting(name, str(status.get("nodeName") or ""), alive, str(meta["name"]), moving, where)
+    seen = Sighting(name, str(status.get("nodeName") or ""), alive, str(meta["name"]), moving, True, where)
     for interface in status.get("interfaces") or ():
         if networks and "pod" not in networks.get(interface.get("name"), {}):
             continue

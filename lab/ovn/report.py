@@ -101,7 +101,7 @@ def _verdict(result: Result) -> str:
 
 
 def _where(line: Line) -> str:
-    return f"{line.source}:{line.number}"
+    return f"{line.source}:{line.number}" if line.number else line.source
 
 
 def _table(result: Result) -> Iterator[str]:
