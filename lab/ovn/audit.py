@@ -39,6 +39,14 @@ class Result:
         """Findings that are more than a remark."""
         return [f for f in self.findings if f.severity != INFO]
 
+    def about(self, addresses: Iterable[str]) -> list[Finding]:
+        """The findings on any of these addresses, remarks among them, and those on what all addresses rest on.
+
+        Node subnets and join addresses are such: a VM is not reached where its node is not.
+        """
+        wanted = set(addresses)
+        return [f for f in self.findings if f.subject in wanted or not wanted.isdisjoint(f.subjects) or _basis(f)]
+
     @property
     def exit_code(self) -> int:
         """0 clean, 1 findings, 2 no finding but an input that could not be used."""
@@ -126,6 +134,10 @@ def _lines(
                 finding.lines.append(Line(source_name, number, topology.label(zone), role, text))
         finding.lines.sort()
         _sightings(finding, capture.facts)
+
+
+def _basis(finding: Finding) -> bool:
+    return finding.severity != INFO and not finding.subjects and not is_address(finding.subject)
 
 
 def _spelled(finding: Finding) -> list[str]:

@@ -49,6 +49,7 @@ class Central:
     _subnets: Lpm = field(default_factory=Lpm)
 
     def __post_init__(self) -> None:
+        self.zone.place(self.facts)
         for prefix in {*self.facts.subnets, *(p for p in self.rows if "/" in p)}:
             hops = {leg.nexthop for leg in self.rows.get(prefix, ()) if leg.policy == "src-ip"}
             node = self.facts.subnets.get(prefix, "") or (f"the node of {prefix}" if hops else "")

@@ -23,6 +23,7 @@ def infer(tables: Tables, zones: list[Zone], facts: Inventory, live: Iterable[in
     topology = Topology(zones, tables=tables)
     for index in live:
         zone = zones[index]
+        zone.place(facts)
         node = NodeInfo(facts.pod_nodes.get(zone.pod, "") or zone.marks.own, index)
         topology.nodes.append(node)
         topology.by_zone[index] = node

@@ -22,6 +22,8 @@ OVNKUBE = re.compile(
 HEADER = re.compile(r"^\s*(NAMESPACE\s+)?NAME\s+(READY\s+STATUS|AGE\s+PHASE)\s")
 SUBNETS = re.compile(r"^\s*(\S+)\s+(\{.*\})\s*$")
 DONE = ("Completed", "Succeeded", "Failed", "Error")
+CONTAINERS = ("nbdb", "nb-ovsdb", "ovnkube-controller", "ovn-controller", "northd", "ovn-northd")
+"""Containers of OVN-Kubernetes' pods that have ovn-nbctl and share /run/ovn, the best first."""
 FILES = {"pods": "Pod", "nodes": "Node", "virtualmachineinstances": "VirtualMachineInstance"}
 """Names of files and folders of a must-gather, and what is in them."""
 
@@ -55,6 +57,8 @@ class Inventory:
     by_address: dict[str, list[Sighting]] = field(default_factory=dict)
     pod_nodes: dict[str, str] = field(default_factory=dict)
     """ovnkube pod -> node."""
+    pod_places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """ovnkube pod -> its namespace, and a container in which ovn-nbctl works."""
     subnets: dict[str, str] = field(default_factory=dict)
     """node subnet -> node."""
     transits: dict[str, str] = field(default_factory=dict)
@@ -65,8 +69,8 @@ class Inventory:
     """Whether every VM of the cluster is in here: only then an address nobody has is an orphan."""
 
     def add(self, address: str, sighting: Sighting) -> None:
-        """Note a workload, once."""
-        if is_address(address):
+        """Note a workload, once. Addresses of one link only are nobody's in the routes."""
+        if is_address(address) and not address.lower().startswith(("fe8", "fe9", "fea", "feb", "169.254.")):
             known = self.by_address.setdefault(plain(address), [])
             if sighting not in known:
                 known.append(sighting)
@@ -97,8 +101,18 @@ class Inventory:
         return nodes.pop() if len(nodes) == 1 and not self.moving(address) else ""
 
     def vm(self, address: str) -> str:
-        """The VM's name, or empty."""
-        return next((s.vm for s in self.by_address.get(address, ()) if s.vm), "")
+        """The VM's name, with its namespace where that is known; or empty."""
+        seen = [s for s in self.by_address.get(address, ()) if s.vm]
+        best = next((s for s in seen if s.namespace), seen[0] if seen else None)
+        return "" if best is None else f"{best.namespace}/{best.vm}" if best.namespace else best.vm
+
+    def addresses(self, namespace: str, vm: str) -> list[str]:
+        """The addresses that a VM is said to have now."""
+        return [
+            address
+            for address in self.by_address
+            if any(s.vm == vm and s.namespace in ("", namespace) for s in self.alive(address))
+        ]
 
 
 def vm_of_pod(pod: str) -> str:
@@ -199,6 +213,9 @@ def _pod(inventory: Inventory, pod: Mapping[str, Any], where: str) -> None:
     if spec.get("hostNetwork"):
         if OVNKUBE.fullmatch(name):
             inventory.pod_nodes[name] = node
+            have = {str(c.get("name")) for c in spec.get("containers") or ()}
+            container = next((c for c in CONTAINERS if c in have), "")
+            inventory.pod_places[name] = (str(meta.get("namespace") or ""), container)
         return
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     launcher = labels.get("kubevirt.io") == "virt-launcher" or bool(LAUNCHER.match(name))

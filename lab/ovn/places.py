@@ -15,13 +15,12 @@ from lab.access.errors import Forbidden
 from lab.access.kinds import POD, Obj
 from lab.core.deadline import Deadline
 from lab.core.errors import OperatorMissing
+from lab.ovn.inventory import CONTAINERS
 from lab.target.inventory import Component
 
 Mode = Literal["interconnect", "central"]
 DATABASE = ("nbdb", "nb-ovsdb")
 """Containers in which a northbound server runs: OpenShift's name, upstream's."""
-CLIENTS = (*DATABASE, "ovnkube-controller", "ovn-controller", "northd", "ovn-northd")
-"""Containers that have ovn-nbctl and share /run/ovn, the best first."""
 ZONES = ("app=ovnkube-node", "app=ovnkube-zone-controller")
 CENTRAL = ("app=ovnkube-master", "name=ovnkube-master", "name=ovnkube-db", "ovn-db-pod=true")
 NAMESPACES = ("openshift-ovn-kubernetes", "ovn-kubernetes")
@@ -107,7 +106,7 @@ def _phase(pod: Obj) -> str:
 
 def _place(pod: Obj, node: str) -> Place:
     meta = pod["metadata"]
-    return Place(str(meta["namespace"]), str(meta["name"]), _container(pod, CLIENTS), node)
+    return Place(str(meta["namespace"]), str(meta["name"]), _container(pod, CONTAINERS), node)
 
 
 def _zones(pods: list[Obj]) -> Places:

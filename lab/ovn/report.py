@@ -113,7 +113,7 @@ def _table(result: Result) -> Iterator[str]:
         head = f"{finding.severity:<{widths[0]}}  {finding.kind:<{widths[1]}}  {finding.subject}"
         yield ""
         yield printable(f"{head}  in {_some(finding.zones)}" if finding.zones else head, 1000)
-        yield from (f"    {line}" for line in _details(finding))
+        yield from (f"    {line}" for line in details(finding))
     notes = [f for f in result.findings if f.severity == INFO]
     if notes:
         yield ""
@@ -122,7 +122,8 @@ def _table(result: Result) -> Iterator[str]:
     yield from _skipped(result)
 
 
-def _details(finding: Finding) -> Iterator[str]:
+def details(finding: Finding) -> Iterator[str]:
+    """A finding for people, line by line: who, where, the lines it rests on, effects, remedies."""
     if finding.vm:
         yield printable(f"VM {finding.vm}")
     if finding.runner:
@@ -193,7 +194,7 @@ def _markdown(result: Result) -> Iterator[str]:
         yield f"### {finding.severity}: {finding.kind} {_cell(finding.subject)}"
         yield ""
         yield "```text"
-        yield from (line.replace("```", "'''") for line in _details(finding) if not line.startswith("remedy"))
+        yield from (line.replace("```", "'''") for line in details(finding) if not line.startswith("remedy"))
         yield "```"
         if finding.remedies:
             yield ""

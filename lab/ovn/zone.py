@@ -40,6 +40,13 @@ class Zone:
         """How to call it when its node is not known."""
         return self.pod or self.name or f"{self.source}:{self.line}"
 
+    def place(self, facts: Inventory) -> None:
+        """Fill in from the inventory where its pod is, which commands to copy need."""
+        namespace, container = facts.pod_places.get(self.pod, ("", ""))
+        if namespace and not self.namespace:
+            self.namespace, self.container = namespace, self.container or container
+            self.client = self.client or ("oc" if namespace.startswith("openshift") else "kubectl")
+
     def take(self, read: NbRoutes) -> None:
         """What a database says of itself."""
         self.database = read

@@ -251,7 +251,7 @@ def test_json_inventory_names_vm_and_runner_and_half_a_family_is_seen(tmp_path: 
     names = world.subnets() if named else ""
     (tmp_path / "dumps").write_text(names + "\n" + "\n".join(world.dump(z) for z in range(3)))
     result = run([str(tmp_path)])
-    expected = ("HOST_ROUTE_MISSING", "db", six) if named else ("HALF_FAMILY", "db", four)
+    expected = ("HOST_ROUTE_MISSING", "shop/db", six) if named else ("HALF_FAMILY", "shop/db", four)
     assert [(f.kind, f.vm, f.subject) for f in result.faults] == [expected]
 
 

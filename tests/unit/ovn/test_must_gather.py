@@ -126,7 +126,7 @@ def test_a_must_gather_names_vms_nodes_and_stale_routes(tmp_path: Path, form: st
         ("ECMP_REMOTE", "fd01:0:0:1::a", ("worker-0", "worker-3")),
     }
     four = next(f for f in result.faults if f.subject == "10.128.0.10")
-    assert (four.vm, four.runner, four.verified, four.owner) == ("vm0", "worker-2", True, "worker-0")
+    assert (four.vm, four.runner, four.verified, four.owner) == ("vms/vm0", "worker-2", True, "worker-0")
     assert "ovnkube-node-00002" in four.remedies[0]
     assert all("_nbdb" in line.source for line in four.lines if line.role != "inventory")
     assert any(line.source.endswith("vms/core/pods.yaml") for line in four.lines if line.role == "inventory")
@@ -141,8 +141,8 @@ def test_ports_in_a_database_say_where_a_vm_runs(tmp_path: Path) -> None:
         (tmp_path / f"{zone}_nbdb").write_bytes(ovsdb_file(tables(world, zone)))
     found = {f.subject: f for f in run([str(tmp_path)]).faults if f.kind == "ECMP_LOCAL_REMOTE"}
     assert {(f.vm, f.runner, f.verified) for f in found.values()} == {
-        ("vm0", "worker-2", True),
-        ("vm1", "worker-2", True),
+        ("ns/vm0", "worker-2", True),
+        ("ns/vm1", "worker-2", True),
     }
 
 
