@@ -23,6 +23,7 @@ EMBEDDED = {
     "status": "what of it is up; --json for programs",
     "kubeconfig": "print the path of its kubeconfig",
     "doctor": "can this host carry it?",
+    "fetch": "download what only some uses of it need: NetworkManager",
     "fault": "set, list or heal a fault of a real part of it",
     "outside": "run a command on a host beside the cluster",
     "node": "run a command on a node of it",

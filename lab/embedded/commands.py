@@ -140,6 +140,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if all(finding.good for finding in findings) else 10
 
 
+def _fetch(arguments: argparse.Namespace) -> int:
+    from lab.embedded.host.extras import fetch
+    from lab.embedded.lifecycle.layout import cache_dir
+
+    for program, path in fetch(cache_dir(), arguments.group, progress=_say, offline=arguments.offline).items():
+        print(f"{program}: {path}")
+    return 0
+
+
 def _outside(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle import enter
 
@@ -220,6 +229,7 @@ TABLE: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "kubeconfig": _kubeconfig,
     "doctor": _doctor,
+    "fetch": _fetch,
     "fault": _fault,
     "outside": _outside,
     "node": _node,

@@ -55,7 +55,12 @@ CORE = (
 )
 GROUPS: Mapping[str, Sequence[Need]] = {
     "core": CORE,
-    "networkmanager": (Need("NetworkManager", "network-manager"), Need("dbus-daemon", "dbus-daemon")),
+    "networkmanager": (
+        Need("NetworkManager", "network-manager"),
+        Need("nmcli", "network-manager"),
+        Need("nm-online", "network-manager"),
+        Need("dbus-daemon", "dbus-daemon"),
+    ),
 }
 
 

@@ -24,6 +24,10 @@ from lab.embedded.errors import ToolError
 _INSTALL = re.compile(r"^Inst (?P<name>\S+) (?:\[(?P<old>[^\]]+)\] )?\((?P<version>\S+) ")
 _KERNEL = re.compile(r"\blinux-(?:image|modules)-(?:unsigned-)?\d[\w.+~-]*")
 _GLIBC = frozenset({"libc6", "libc-bin", "libc-dev-bin", "libc6-dev", "libc-l10n", "locales"})
+_INIT = frozenset(
+    {"systemd", "systemd-sysv", "systemd-timesyncd", "libsystemd-shared", "libnss-systemd", "libpam-systemd", "udev"}
+)
+"""An init system: packages of services depend on it, and nothing of a lab is started by one."""
 _QUIET_TARGETS = ("DEP-11", "DEP-11-icons-small", "DEP-11-icons", "DEP-11-icons-hidpi", "CNF", "Contents-deb")
 _CONFIG = """\
 #clear APT::Update::Pre-Invoke;
@@ -64,7 +68,7 @@ def run(
 
 
 def planned(simulation: str) -> list[Package]:
-    """The packages ``apt-get -s install`` would install or upgrade, glibc left out.
+    """The packages ``apt-get -s install`` would install or upgrade, glibc and the init system left out.
 
     Raises ToolError when a *newer upstream* glibc than the host's is demanded: that needs installing."""
     packages: list[Package] = []
@@ -73,7 +77,7 @@ def planned(simulation: str) -> list[Package]:
         if not match:
             continue
         name, old, version = match["name"].split(":")[0], match["old"], match["version"]
-        if name not in _GLIBC:
+        if name not in _GLIBC | _INIT:
             packages.append(Package(name, version))
         elif name == "libc6" and old and _upstream(old) != _upstream(version):
             raise ToolError(

@@ -31,6 +31,8 @@ _FORMAT = 4
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/lib/openvswitch-switch")
 _ROOT_FOLDERS = ("usr/lib/openvswitch-switch", "usr/sbin", "usr/bin", "sbin", "bin")
 _ROOT_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
+EXTRAS = "extras"
+"""The folder of a cache with starters of what is fetched when asked for; on every lab's PATH from the start."""
 _LISTS_KEEP = 12 * 3600.0
 _STAMP_TOUCH = 86400.0
 
@@ -70,29 +72,37 @@ class Tools:
         return Path(found)
 
 
-def find_tools(cache: Path, *, progress: Progress, offline: bool = False, groups: Sequence[str] = ("core",)) -> Tools:
-    """All tools of the groups, fetched if need be into `cache`. Blocks; no more than a few ms when nothing changed.
+def find_tools(cache: Path, *, progress: Progress, offline: bool = False) -> Tools:
+    """The tools that every lab needs, fetched if need be into `cache`. Blocks; a few ms when nothing changed.
 
     Raises ToolError when a tool is neither present nor to be had."""
-    needs = [need for group in groups for need in GROUPS[group]]
-    facts = _facts(cache, needs)
-    stamp = cache / f"tools-{'-'.join(sorted(groups))}-{_digest(json.dumps(facts))}.json"
-    known = _still_true(stamp, facts)
+    needs = GROUPS["core"]
+    decided = facts(cache, needs)
+    stamp = stamp_of(cache, "core", decided)
+    known = _still_true(stamp, decided)
     if known:
         return known
-    folders.make(cache, "downloaded tools", "XDG_CACHE_HOME")
-    with _locked(cache / "tools.lock", progress):
-        found = _still_true(stamp, facts)
+    with locked(cache, progress):
+        found = _still_true(stamp, decided)
         if not found:
-            found = _find(cache, needs, progress, offline)
-            _write_stamp(stamp, found, facts)
-            roots.sweep(cache, found.root or cache)
+            root, present = locate(cache, needs, progress, offline, kernel=True)
+            assert root is not None
+            found = _assemble(root, {need.program: need for need in needs}, present)
+            _write_stamp(stamp, found, decided)
+            roots.sweep(cache, root)
         return found
 
 
+def stamp_of(cache: Path, group: str, decided: Mapping[str, Any]) -> Path:
+    """The file that remembers what was decided for a group of tools on a host with these facts."""
+    return cache / f"tools-{group}-{_digest(json.dumps(decided))}.json"
+
+
 @contextlib.contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    with path.open("w") as file:
+def locked(cache: Path, progress: Progress) -> Iterator[None]:
+    """Be the only one who fetches into the cache; makes it. Raises HostForbids."""
+    folders.make(cache, "downloaded tools", "XDG_CACHE_HOME")
+    with (cache / "tools.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -101,7 +111,12 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _find(cache: Path, needs: Sequence[Need], progress: Progress, offline: bool) -> Tools:
+def locate(
+    cache: Path, needs: Sequence[Need], progress: Progress, offline: bool, *, kernel: bool
+) -> tuple[Path | None, dict[str, Path]]:
+    """The root with what this host lacks, a guest kernel too if asked for, and the fitting programs of the host.
+
+    The root is None when nothing is lacking. To be called under the lock. Raises ToolError."""
     present: dict[str, Path] = {}
     misfits: list[str] = []
     for need in needs:
@@ -112,13 +127,13 @@ def _find(cache: Path, needs: Sequence[Need], progress: Progress, offline: bool)
         else:
             misfits.append(reason)
     missing = [need for need in needs if need.program not in present]
-    _can_fetch(missing, misfits, offline, cache)
+    if not missing and not kernel:
+        return None, present
+    _can_fetch(missing, [*misfits, "a guest kernel"] if kernel else misfits, offline, cache)
     packages = sorted({need.package for need in missing})
-    progress(
-        f"tools: {len(present)} of {len(needs)} programs are on this host, the others and a kernel are fetched"
-        f" ({', '.join(packages) or 'no others'})"
-    )
-    root = _fetch(cache, packages, progress)
+    wanted = [*packages, "a kernel"] if kernel else packages
+    progress(f"tools: {len(present)} of {len(needs)} programs are on this host; fetching {', '.join(wanted)}")
+    root = _fetch(cache, packages, progress, kernel)
     for need in missing:
         path = shutil.which(need.program, path=_path_of(root))
         reason = (
@@ -126,46 +141,46 @@ def _find(cache: Path, needs: Sequence[Need], progress: Progress, offline: bool)
         )
         if reason:
             raise ToolError(f"{need.program} from package {need.package}", str(reason), advice=_by_hand(needs))
-    return _assemble(root, {need.program: need for need in needs}, present)
+    return root, present
 
 
-def _can_fetch(missing: Sequence[Need], misfits: Sequence[str], offline: bool, cache: Path) -> None:
-    wanted = "; ".join([*misfits, "a guest kernel"])
+def _can_fetch(missing: Sequence[Need], wanted: Sequence[str], offline: bool, cache: Path) -> None:
     if offline:
         raise ToolError(
             "all tools without the network",
-            f"missing: {wanted}",
+            f"missing: {'; '.join(wanted)}",
             where=f"looked on PATH, in {' '.join(_SYSTEM_FOLDERS)} and in the cache {cache}",
             advice="run once with the network, or copy the cache folder from a machine of the same release",
         )
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         programs = " ".join(need.program for need in missing) or "none"
+        kernel = "; and a Debian kernel for the guests" if len(wanted) > len(missing) else ""
         raise ToolError(
             "Debian's or Ubuntu's package client, to fetch what is missing",
-            f"no apt-get and dpkg-deb on this host; programs missing: {programs}; and a Debian kernel for the guests",
+            f"no apt-get and dpkg-deb on this host; programs missing: {programs}{kernel}",
             where=_release(),
             advice=f"use Debian 12 or Ubuntu 22.04 or later (a container of it will do), or install: {programs}",
         )
 
 
-def _fetch(cache: Path, packages: Sequence[str], progress: Progress) -> Path:
+def _fetch(cache: Path, packages: Sequence[str], progress: Progress, kernel: bool) -> Path:
     apt = Apt(cache / "apt")
     fresh = apt.lists_age() < _LISTS_KEEP
     if not fresh:
         _update(apt, progress)
     try:
-        return _unpacked(apt, cache, packages, progress)
+        return _unpacked(apt, cache, packages, progress, kernel)
     except ToolError:
         # Lists of some hours ago may name what the mirror has replaced since.
         if not fresh:
             raise
         _update(apt, progress)
-        return _unpacked(apt, cache, packages, progress)
+        return _unpacked(apt, cache, packages, progress, kernel)
 
 
-def _unpacked(apt: Apt, cache: Path, packages: Sequence[str], progress: Progress) -> Path:
+def _unpacked(apt: Apt, cache: Path, packages: Sequence[str], progress: Progress, kernel: bool) -> Path:
     """The root of what the lists offer now: one that is there already, else made."""
-    chosen = _choose(apt, packages)
+    chosen = _choose(apt, packages, kernel)
     digest = _digest(" ".join(sorted(map(str, chosen))))
     root = roots.find(cache, digest)
     if root:
@@ -191,9 +206,10 @@ def _update(apt: Apt, progress: Progress) -> None:
         )
 
 
-def _choose(apt: Apt, packages: Sequence[str]) -> list[Package]:
+def _choose(apt: Apt, packages: Sequence[str], kernel: bool) -> list[Package]:
     system = _os_release().get("ID", "debian")
-    return [*(apt.resolve(packages) if packages else []), *apt.kernel(_KERNELS.get(system, _KERNELS["debian"]))]
+    kernels = apt.kernel(_KERNELS.get(system, _KERNELS["debian"])) if kernel else []
+    return [*(apt.resolve(packages) if packages else []), *kernels]
 
 
 def _digest(text: str) -> str:
@@ -242,7 +258,13 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def _path_of(root: Path) -> str:
-    return ":".join([*(str(root / part) for part in _ROOT_FOLDERS if (root / part).is_dir()), _host_path(root.parent)])
+    own = [str(root / part) for part in _ROOT_FOLDERS if (root / part).is_dir()]
+    return ":".join([*own, search_path(root.parent)])
+
+
+def search_path(cache: Path) -> str:
+    """Where programs are that a lab finds beside those of its own root: the host's, then starters of extras."""
+    return f"{_host_path(cache)}:{cache / EXTRAS}"
 
 
 def _host_path(cache: Path) -> str:
@@ -251,8 +273,10 @@ def _host_path(cache: Path) -> str:
 
 
 def _foreign(cache: Path, variable: str) -> list[str]:
-    """The folders of a variable that lie in no root of this cache."""
-    return [part for part in os.environ.get(variable, "").split(":") if part and not roots.within(cache, f"{part}/")]
+    """The folders of a variable that are none of this cache."""
+    ours = {str(cache / EXTRAS), os.path.realpath(cache / EXTRAS)}
+    parts = [part for part in os.environ.get(variable, "").split(":") if part and part not in ours]
+    return [part for part in parts if not roots.within(cache, f"{part}/")]
 
 
 def host_library_folders() -> tuple[Path, ...]:
@@ -279,7 +303,7 @@ def _by_hand(needs: Sequence[Need]) -> str:
 # --- the stamp -----------------------------------------------------------------------------------------------------
 
 
-def _facts(cache: Path, needs: Sequence[Need]) -> dict[str, Any]:
+def facts(cache: Path, needs: Sequence[Need]) -> dict[str, Any]:
     """What the decision rested on, the unpacked files apart: this code's needs, the release, the programs on PATH."""
     host: dict[str, list[Any] | None] = {}
     for need in needs:
@@ -289,11 +313,11 @@ def _facts(cache: Path, needs: Sequence[Need]) -> dict[str, Any]:
     return {"format": _FORMAT, "needs": [repr(need) for need in needs], "release": _release(), "host": host}
 
 
-def _write_stamp(stamp: Path, tools: Tools, facts: Mapping[str, Any]) -> None:
+def _write_stamp(stamp: Path, tools: Tools, decided: Mapping[str, Any]) -> None:
     root = tools.root
     assert root is not None
     record = {
-        "facts": facts,
+        "facts": decided,
         "root": root.name,
         "versions": dict(tools.versions),
         "kernel": str(tools.kernel.relative_to(root)),
@@ -304,17 +328,22 @@ def _write_stamp(stamp: Path, tools: Tools, facts: Mapping[str, Any]) -> None:
     fresh.replace(stamp)
 
 
-def _still_true(stamp: Path, facts: Mapping[str, Any]) -> Tools | None:
+def _still_true(stamp: Path, decided: Mapping[str, Any]) -> Tools | None:
     """The tools as the stamp has them, if every file it speaks of is as it was; else None, and they are found anew."""
     try:
         record = json.loads(stamp.read_text())
         root = stamp.parent / record["root"]
-        if record["facts"] != facts or not roots.intact(root):
+        if record["facts"] != decided or not roots.intact(root):
             return None
         found = Tools(environment(root), root, record["versions"], root / record["kernel"], root / record["modules"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    in_use(stamp)
+    return found
+
+
+def in_use(stamp: Path) -> None:
+    """Keep a stamp, and so its root, from being swept as long out of use."""
     with contextlib.suppress(OSError):  # a cache that is only read is as good
         if stamp.stat().st_mtime < time.time() - _STAMP_TOUCH:
             stamp.touch()
-    return found

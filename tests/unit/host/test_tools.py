@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.embedded.errors import ToolError
-from lab.embedded.host import elf, packages, tools
+from lab.embedded.errors import ToolError, UsageError
+from lab.embedded.host import elf, extras, packages, tools
 from lab.embedded.host.needs import Need, misfit
 from lab.embedded.host.packages import Package, kernel_names, planned
 
@@ -64,11 +64,16 @@ class Host:
         monkeypatch.setenv("FAKE", str(folder))
         monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
         monkeypatch.setattr(tools, "_SYSTEM_FOLDERS", ())
-        monkeypatch.setattr(tools, "GROUPS", {"core": (Need("frob", "frob", (1, 5)),)})
+        needs = {"core": (Need("frob", "frob", (1, 5)),), "more": (Need("frob", "frob", (2,)), Need("sh", "dash"))}
+        monkeypatch.setattr(tools, "GROUPS", needs)
+        monkeypatch.setattr(extras, "GROUPS", needs)
         monkeypatch.setattr(tools, "_os_release", lambda: {"ID": "debian", "PRETTY_NAME": "Debian 12"})
 
     def find(self, *, offline: bool = False) -> tools.Tools:
         return tools.find_tools(self.cache, progress=lambda _: None, offline=offline)
+
+    def fetch(self, group: str = "more", *, offline: bool = False) -> dict[str, Path]:
+        return extras.fetch(self.cache, group, progress=lambda _: None, offline=offline)
 
     def log(self) -> list[str]:
         log = self.folder / "log"
@@ -342,3 +347,70 @@ def test_libraries_are_found_with_what_they_need_themselves() -> None:
 def test_a_text_file_is_no_elf(tmp_path: Path) -> None:
     with pytest.raises(elf.NotElf):
         elf.read(program(tmp_path / "x", "#!/bin/sh\n"))
+
+
+def test_the_init_system_is_never_taken_along() -> None:
+    text = "Inst systemd [252] (252.1 Debian:12 [amd64]) []\nInst udev (252.1 Debian:12 [amd64])\n"
+    text += "Inst libsystemd0 [252] (252.1 Debian:12 [amd64])\n"
+    assert planned(text) == [Package("libsystemd0", "252.1")]
+
+
+def test_extras_are_found_by_a_lab_that_was_there_before(host: Host) -> None:
+    path = host.find().env["PATH"]
+    assert "more" not in " ".join(host.log())
+    found = host.fetch()
+    starter = host.cache / "extras/frob"
+    assert found["frob"] == starter
+    assert shutil.which("frob", path=f"{starter.parent}") == str(starter)
+    assert str(starter.parent) in path.split(":")
+    assert subprocess.run([starter], capture_output=True, text=True, check=True).stdout == "frob 2.0\n"
+
+
+def test_extras_come_without_a_kernel_and_are_fetched_once(host: Host) -> None:
+    host.fetch()
+    before = host.log()
+    assert not any("linux-image" in line for line in before)
+    assert host.fetch(offline=True)["frob"] == host.cache / "extras/frob"
+    assert host.log() == before
+
+
+def test_extras_of_the_host_need_no_starter(host: Host) -> None:
+    program(host.bin / "frob", "#!/bin/sh\necho frob 2.1\n")
+    assert host.fetch(offline=True)["frob"] == host.bin / "frob"
+    assert host.log() == []
+
+
+def test_extras_survive_the_fetching_of_the_others(host: Host) -> None:
+    host.fetch()
+    host.find()
+    before = host.log()
+    host.fetch()
+    assert host.log() == before
+
+
+def test_extras_with_a_file_gone_heal(host: Host) -> None:
+    host.fetch()
+    (root,) = host.cache.glob("root-*")
+    (root / "usr/bin/frob").unlink()
+    host.fetch()
+    assert (root / "usr/bin/frob").exists()
+
+
+def test_inside_a_lab_a_starter_is_no_program_of_the_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.fetch()
+    monkeypatch.setenv("PATH", f"{host.cache}/extras:{host.bin}:/usr/bin:/bin")
+    before = host.log()
+    assert host.fetch(offline=True)["frob"] == host.cache / "extras/frob"
+    assert host.log() == before
+
+
+def test_extras_without_the_network(host: Host) -> None:
+    with pytest.raises(
+        ToolError, match=r"missing: frob is not on PATH \(looked on PATH[\s\S]*run once with the network"
+    ):
+        host.fetch(offline=True)
+
+
+def test_extras_that_nobody_knows(host: Host) -> None:
+    with pytest.raises(UsageError, match=r"wanted tools that can be fetched: 'less'\s+try: one of more"):
+        host.fetch("less")
