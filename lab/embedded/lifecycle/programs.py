@@ -26,6 +26,7 @@ from lab.embedded.node.context import Component, NodeContext
 from lab.embedded.node.kubelet import Kubelet
 from lab.embedded.node.launcher import Launchers
 from lab.embedded.node.machine import take_address
+from lab.embedded.node.networkmanager.service import NetworkManager
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.handler import NmstateHandler
 from lab.embedded.node.nmstate.settings import folder as nmstate_folder
@@ -107,11 +108,13 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
     parts = {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers, "the pod network": ovnkube.zone.answers}
     kubelet = Kubelet(ctx, launchers, parts)
     virt = VirtHandler(ctx, launchers)
+    handler = NmstateHandler(ctx, nmstate)
     components: dict[str, Component] = {
         "kubelet": kubelet,
         "virt-handler": virt,
-        "nmstate": NmstateHandler(ctx, nmstate),
+        "nmstate": handler,
         "ovnkube": ovnkube,
+        "networkmanager": NetworkManager(rundir / "networkmanager", handler.node),
     }
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)

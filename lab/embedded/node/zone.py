@@ -88,6 +88,8 @@ class Zone:
             await tx_checksum_off(nic)
         await self.ovs.vsctl("--may-exist", "add-port", EXTERNAL_BRIDGE, "enp1s0")
         await ip([
+            # As on any machine; NetworkManager sees to it too, and the node must look the same before and after it.
+            "link set lo up",
             f"addr replace {self.node.external} dev {EXTERNAL_BRIDGE}",
             *(f"link set {nic} up" for nic in self.node.nics),
             f"link set {EXTERNAL_BRIDGE} up",

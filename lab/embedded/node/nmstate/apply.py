@@ -51,6 +51,16 @@ class Probes(Protocol):
     async def reconnect(self) -> None: ...
 
 
+class Others(Protocol):
+    """Somebody else who configures links of this node, as NetworkManager does for who talks to it directly."""
+
+    async def release(self) -> None:
+        """Give the links back, if there is nothing of its own to keep on them."""
+
+    def held(self) -> frozenset[str]:
+        """Links in its hands."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What an apply did: ``changes`` as commands (empty: everything was so already), ``not_set`` in words."""
@@ -69,6 +79,7 @@ class Node:
         self.dhcp = DhcpClients.beneath(folder)
         self.reader = Reader(ovs, nics, self.dhcp, folder / "dns.json")
         self.lock = asyncio.Lock()
+        self.others: Others | None = None
 
     async def show(self) -> dict[str, Any]:
         """The state as nmstate documents it; never in the middle of a change."""
@@ -80,11 +91,14 @@ class Node:
         desired = parse(document)
         if desired.empty:
             return Outcome()
+        if self.others is not None:
+            await self.others.release()
         async with self.lock:
             checkpoint = await self._read()
             selected = await probes.select(checkpoint) if probes is not None else ()
             desired = resolve(desired, checkpoint)
             planned = merge(checkpoint, desired)
+            self._leave_others(checkpoint, planned)
             steps = transition(checkpoint, planned)
             await self._put_in_place(desired, checkpoint, planned, steps)
             if probes is not None:
@@ -93,6 +107,16 @@ class Node:
             if moved and probes is not None:
                 await probes.reconnect()
             return Outcome(tuple(steps.lines()), tuple(not_set(desired)), moved)
+
+    def _leave_others(self, checkpoint: Host, planned: Host) -> None:
+        # Upstream nmstate changes NetworkManager's profiles themselves; here they are nobody's but their owner's.
+        held = self.others.held() if self.others is not None else frozenset()
+        names = {*checkpoint.links, *planned.links}
+        touched = {name for name in names if checkpoint.links.get(name) != planned.links.get(name)}
+        clash = sorted(held & (touched | (checkpoint.dhcp ^ planned.dhcp)))
+        if clash:
+            text = f"{', '.join(clash)}: held by profiles that were made with nmcli on this node; delete them first"
+            raise NmstateError(PLUGIN, text)
 
     async def _put_in_place(self, desired: Desired, checkpoint: Host, planned: Host, steps: Steps) -> None:
         try:

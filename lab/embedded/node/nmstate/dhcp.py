@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.embedded.errors import LabError
@@ -50,6 +51,8 @@ class DhcpClients:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.elsewhere: Callable[[], frozenset[str]] = frozenset
+        """Interfaces that somebody else's client serves."""
 
     @classmethod
     def beneath(cls, folder: Path) -> DhcpClients:
@@ -68,6 +71,10 @@ class DhcpClients:
     def running(self) -> frozenset[str]:
         """Interfaces with a live client."""
         return frozenset(p.stem for p in self.folder.glob("*.pid") if self._pid(p.stem) is not None)
+
+    def serving(self) -> frozenset[str]:
+        """Interfaces whose address comes by DHCP, whoever asks for it."""
+        return self.running() | self.elsewhere()
 
     async def start(self, name: str, wait: float, *, resume: bool = False) -> str:
         """Start a client and give it ``wait`` seconds for a lease; it goes on trying afterwards.

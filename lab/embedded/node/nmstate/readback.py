@@ -48,7 +48,7 @@ class Reader:
             [*routes4, *routes6],
             tables,
             nics=self.nics,
-            dhcp=self.dhcp.running(),
+            dhcp=self.dhcp.serving(),
             ipv6_off=_ipv6_off([str(link["ifname"]) for link in links]),
             dns_servers=servers,
             dns_search=search,
