@@ -19,6 +19,7 @@ from lab.nmstate import manifest, restore
 from lab.nmstate import policy as nmstate
 from lab.nmstate.state import NodeState, UplinkFinding, missing_nics, taken_nics, uplink_findings
 from lab.target.inventory import Target
+from lab.topology import snapshot
 from lab.topology.guard import leave_alone
 
 
@@ -90,6 +91,9 @@ class Policies:
     def _prepared(self, policy: Obj, checked: bool) -> Obj:
         """The policy with what it will take from the nodes; its undo is registered."""
         self._claim(policy)
+        if self._now:
+            # An enactment is Available before the node's new state is reported: a NIC just taken would still look free.
+            snapshot.refresh(self._client, self._workers)
         if checked:
             self._check_nics(policy, nmstate.node_states(self._client, self._nodes_of(policy)))
         prepared = self._with_former(policy)
