@@ -52,6 +52,18 @@ def test_bond_and_bridge_in_one_policy_are_one_transaction() -> None:
     assert steps.offloads == ("enp7s0f0", "enp7s0f1")
 
 
+def test_lacp_begins_anew_where_its_rate_changes_and_nowhere_else() -> None:
+    slow = merged(node(), policy(seed.BONDING_POLICY))
+    options = policy(seed.BONDING_POLICY)
+    options["interfaces"][0]["link-aggregation"]["options"] = {"lacp_rate": "fast"}
+    fast = merged(slow, options)
+    assert transition(slow, fast).lacp_restart == ("bond1-members",)
+    assert transition(fast, slow).lacp_restart == ("bond1-members",)
+    assert transition(node(), fast).lacp_restart == ()
+    options["interfaces"][0]["link-aggregation"]["options"]["updelay"] = 100
+    assert transition(fast, merged(fast, options)).lacp_restart == ()
+
+
 def test_unknown_port_of_an_ovs_bridge_becomes_an_internal_interface_and_verifies() -> None:
     host = merged(node(), policy(seed.OVS_BR1))
     assert host.bridges["ovs-br1"].ports["bond2"] == Port("bond2", "internal")

@@ -193,6 +193,8 @@ class Node:
             return
         for bridge in steps.stp_pause:
             await self.ovs.vsctl("set", "Bridge", bridge, "stp_enable=false")
+        for bond in steps.lacp_restart:
+            await self.ovs.vsctl("set", "Port", bond, "lacp=off")
         try:
             await self.ovs.vsctl(*steps.ovs)
         finally:

@@ -22,13 +22,15 @@ ROLE_KEY, BOND_KEY, LOCAL_KEY = "nmstate-role", "nmstate-bond", "nmstate-local"
 class Steps:
     """What to run, in this order: stop DHCP, ``before``, ``ovs``, offloads, ``after``, ipv6, DNS, start DHCP.
 
-    ``stp_pause`` names the bridges whose spanning tree is off while ``ovs`` runs.
+    ``stp_pause`` names the bridges whose spanning tree is off while ``ovs`` runs, ``lacp_restart`` the bonds whose LACP
+    is off before it.
     """
 
     dhcp_stop: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     ovs: tuple[str, ...] = ()
     stp_pause: tuple[str, ...] = ()
+    lacp_restart: tuple[str, ...] = ()
     offloads: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     ipv6: tuple[tuple[str, bool], ...] = ()
@@ -61,6 +63,7 @@ def transition(current: Host, target: Host) -> Steps:
         before=tuple(_before(current, target, known)),
         ovs=tuple(_joined(ovs)),
         stp_pause=_stp_pause(current, target),
+        lacp_restart=_lacp_restart(current, target),
         offloads=tuple(_offloads(current, target, reborn)),
         after=tuple(_after(current, target, known)),
         ipv6=tuple(
@@ -225,6 +228,25 @@ def _stp_pause(current: Host, target: Host) -> tuple[str, ...]:
         if any(port.name not in was.ports or _remade(was.ports[port.name], port) for port in bonds):
             found.append(name)
     return tuple(found)
+
+
+def _lacp_restart(current: Host, target: Host) -> tuple[str, ...]:
+    """Bonds that stay and get another LACP rate.
+
+    The kernel's driver takes it only while the bond is down (drivers/net/bonding/bond_options.c, BOND_OPT_LACP_RATE),
+    so that LACP begins anew. Open vSwitch goes on, and waits for the next LACPDU of the former rate, 30 s perhaps.
+    """
+    was = {port.name: port for bridge in current.bridges.values() for port in bridge.ports.values()}
+    found = []
+    for port in (port for bridge in target.bridges.values() for port in bridge.ports.values()):
+        old = was[port.name].bond if port.name in was else None
+        if old and port.bond and old.lacp == port.bond.lacp == "active" and _rate(old) != _rate(port.bond):
+            found.append(port.name)
+    return tuple(sorted(found))
+
+
+def _rate(bond: Bond) -> str:
+    return dict(bond.other).get("lacp-time", "slow")
 
 
 def _ovs(current: Host, target: Host, known: Mapping[str, Link]) -> list[list[str]]:
