@@ -25,6 +25,8 @@ class Interface:
     ports: tuple[str, ...] = ()
     patch: bool = False
     mac: str = ""
+    mode: str = ""
+    """Of a bond, as nmstate spells it: ``802.3ad``, ``active-backup``, ..."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _interface(entry: Mapping[str, Any]) -> Interface:
         ports=tuple(str(p) for p in ports or ()),
         patch=bool(entry.get("patch")),
         mac=str(entry.get("mac-address", "")),
+        mode=str(bond.get("mode", "")),
     )
 
 

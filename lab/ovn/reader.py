@@ -13,6 +13,8 @@ from lab.access.kinds import POD
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError, OperatorMissing
 from lab.core.result import CommandResult
+from lab.ovn import bonds
+from lab.ovn.bonds import Links
 from lab.ovn.switch import ARGV, NodeSwitch, read_switch
 from lab.target.inventory import Component
 
@@ -52,6 +54,19 @@ class SwitchReader:
 
         with ThreadPoolExecutor(max(1, len(nodes))) as pool:
             return dict(zip(nodes, pool.map(one, nodes), strict=True))
+
+    def links(self, node: str, *, deadline: Deadline) -> Links:
+        """The bonds of *node* with their members. Raises CommandFailed when what is printed is not what was asked."""
+        result = self.run(node, bonds.ARGV, deadline=deadline)
+        try:
+            return bonds.read_links(node, result.stdout)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CommandFailed(result, wanted=f"links and bonds of {node} ({error})") from error
+
+    def links_of(self, nodes: Sequence[str], *, deadline: Deadline) -> dict[str, Links]:
+        """The same of several nodes, read at once. Raises as :meth:`links`."""
+        with ThreadPoolExecutor(max(1, len(nodes))) as pool:
+            return dict(zip(nodes, pool.map(lambda node: self.links(node, deadline=deadline), nodes), strict=True))
 
     def _pod(self, node: str) -> str:
         if node not in self._pods:
