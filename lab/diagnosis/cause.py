@@ -29,6 +29,8 @@ class WorkerView:
     """Ports that spanning tree holds."""
     uplink: tuple[str, ...] = ()
     """Why the bridge has no uplink."""
+    weak: tuple[str, ...] = ()
+    """NICs that are lost to a bond which still works without them."""
     trouble: str = ""
 
 
@@ -48,7 +50,8 @@ def cause(scope: Scope, views: Sequence[WorkerView]) -> str:
     for node in scope.nodes:
         if (view := by_node.get(node)) and (found := _own(scope, view)):
             return found
-    return _by_packets(scope, by_node)
+    weak = [text for node in scope.nodes if node in by_node for text in by_node[node].weak]
+    return "; ".join([_by_packets(scope, by_node), *weak])
 
 
 def _own(scope: Scope, view: WorkerView) -> str:

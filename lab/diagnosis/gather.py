@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
 from lab.diagnosis.cause import Scope, WorkerView, cause
 from lab.multus.attachment import Attachment
 from lab.nmstate.state import NodeState, uplink_findings
+from lab.ovn.bonds import Links
 from lab.ovn.switch import NodeSwitch, dark, localnet_port
 from lab.probes.observation import Outcome
 from lab.probes.ping import ping
@@ -38,15 +40,27 @@ def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:
     """A view of every worker that has a resident in *segment*."""
     deadline, gateway = Deadline.after(BUDGET_S), segment.gateway
     residents = site.residents.of.get(segment.name, [])
-    with ThreadPoolExecutor(2 + len(residents)) as pool:
+    with ThreadPoolExecutor(2 + 2 * len(residents)) as pool:
         switches = pool.submit(site.reader.read_all, [r.node for r in residents], deadline=deadline)
         states = pool.submit(_states, site)
+        links = {r.node: pool.submit(_links, site, r.node, deadline) for r in residents}
         seen = pool.map(lambda r: _packets(site, r, residents, gateway, deadline), residents)
         packets = dict(zip((r.node for r in residents), seen, strict=True))
         return [
-            view(site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node))
+            with_bonds(
+                view(site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node)),
+                states.result().get(r.node),
+                links[r.node].result(),
+            )
             for r in residents
         ]
+
+
+def _links(site: Site, node: str, deadline: Deadline) -> Links | None:
+    try:
+        return site.reader.links(node, deadline=deadline)
+    except LabError:
+        return None
 
 
 def _states(site: Site) -> dict[str, NodeState]:
@@ -64,7 +78,10 @@ def _packets(site: Site, mine: Resident, all_: list[Resident], gateway: str, dea
     shell = PodShell(site.client, mine)
     try:
         answer = _asked(shell, gateway, deadline)
-        peers = {r.node: bool(_asked(shell, r.address, deadline)) for r in all_ if r is not mine} if not answer else {}
+        others = [r for r in all_ if r is not mine and not answer]
+        with ThreadPoolExecutor(max(1, len(others))) as pool:
+            seen = pool.map(lambda r: bool(_asked(shell, r.address, deadline)), others)
+            peers = dict(zip((r.node for r in others), seen, strict=True))
     except LabError as error:
         return None, {}, error.headline
     return answer, peers, ""
@@ -98,6 +115,25 @@ def view(
         uplink=_uplink(state, switch.mappings, network.localnet),
         trouble=trouble,
     )
+
+
+def with_bonds(found: WorkerView, state: NodeState | None, links: Links | None) -> WorkerView:
+    """The same with what the bonds below its bridge say; as it is when they could not be read."""
+    bridge = state.interfaces.get((found.bridge or found.reported or "", "ovs-bridge")) if state else None
+    if state is None or bridge is None or links is None:
+        return found
+    dead, weak = [], []
+    for port in bridge.ports:
+        entry = state.interfaces.get((port, "bond"))
+        bond = links.bond(port, entry.ports) if entry else None
+        if bond is None or not bond.troubles:
+            continue
+        what = "; ".join(bond.troubles)
+        if bond.working:
+            weak.append(f"{bond} works without a part of its NICs: {what}")
+        else:
+            dead.append(f"{bond} is no uplink: {what}")
+    return replace(found, uplink=(*found.uplink, *dead), weak=tuple(weak))
 
 
 def _uplink(state: NodeState | None, mappings: Mapping[str, str], localnet: str) -> tuple[str, ...]:

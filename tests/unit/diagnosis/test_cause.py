@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lab.diagnosis.cause import Scope, WorkerView, cause
+from lab.diagnosis.gather import with_bonds
+from lab.nmstate.state import Interface, NodeState
+from lab.ovn.bonds import Bond, Links, Member
 
 SCOPE = Scope("VLAN 2024", "vlan-2024", "192.168.24.1", ("w2",))
 
@@ -58,3 +61,47 @@ def test_an_answer_to_the_own_resident_points_at_the_vm() -> None:
 )
 def test_what_the_worker_itself_says_comes_first(view: WorkerView, said: str) -> None:
     assert said in cause(SCOPE, [view])
+
+
+def test_nics_that_a_bond_lost_are_told_beside_what_the_packets_say() -> None:
+    seen = [
+        WorkerView("w1", True, bridge="ovs-br1", patch=True),
+        WorkerView("w2", True, bridge="ovs-br1", patch=True, weak=("bond2 on w2 works without a part of its NICs: x",)),
+    ]
+    said = cause(SCOPE, seen)
+    assert "the fault is in the VM or its port" in said
+    assert said.endswith("; bond2 on w2 works without a part of its NICs: x")
+
+
+def below(*members: Member, lacp: bool = True) -> WorkerView:
+    """A worker whose bridge ovs-br1 has bond2 as its uplink, with these members."""
+    state = NodeState(
+        "w2",
+        {
+            ("ovs-br1", "ovs-bridge"): Interface("ovs-br1", "ovs-bridge", ports=("bond2", "patch-x")),
+            ("bond2", "bond"): Interface("bond2", "bond", ports=("a", "b")),
+        },
+    )
+    links = Links("w2", (Bond("w2", "bond2-members", lacp, members),))
+    return with_bonds(WorkerView("w2", False, bridge="ovs-br1", patch=True), state, links)
+
+
+def test_a_bond_without_a_nic_that_works_is_no_uplink_and_that_is_the_cause() -> None:
+    found = below(Member("a"), Member("b", link=True))
+    why = "bond2 on w2 is no uplink: a has no link; b has a link, and LACP has no partner on it"
+    assert found.uplink == (why,)
+    assert cause(SCOPE, [found]) == why
+
+
+def test_a_bond_that_works_is_no_finding_and_one_that_lost_a_nic_is_a_hint() -> None:
+    good = Member("a", link=True, partner="x")
+    assert below(good, Member("b", link=True, partner="x")).weak == ()
+    found = below(good, Member("b"))
+    assert found.uplink == ()
+    assert found.weak == ("bond2 on w2 works without a part of its NICs: b has no link",)
+
+
+def test_bonds_that_could_not_be_read_say_nothing() -> None:
+    view = WorkerView("w2", False, bridge="ovs-br1", patch=True)
+    assert with_bonds(view, None, Links("w2")) is view
+    assert with_bonds(view, NodeState("w2"), None) is view
