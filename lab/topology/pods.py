@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from lab.multus.attachment import NETWORKS
 from lab.target.inventory import Segment
 
 CONTAINER = "resident"
+PER_WORKER = "virtlab.dev/per-worker"
+"""Annotation of a resident's manifest: how many of them each worker has; one without it."""
 PULL_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 
@@ -35,6 +38,13 @@ class Resident:
     node: str
     segment: str
     address: str
+    number: int = 0
+    """The last byte of its MAC address, where its manifest gives it one."""
+
+
+def per_worker(template: Obj) -> int:
+    """How many residents each worker has by their manifest."""
+    return int((template["metadata"].get("annotations") or {}).get(PER_WORKER, "1"))
 
 
 def address_for(segment: Segment, index: int) -> str:
@@ -48,12 +58,23 @@ def manifest(template: Obj, resident: Resident, *, nad: str, hostname: str, pref
     pod = copy.deepcopy(template)
     meta, spec = pod["metadata"], pod["spec"]
     meta |= {"name": resident.pod, "namespace": resident.namespace}
-    meta["annotations"] = {**(meta.get("annotations") or {}), NETWORKS: nad}
+    annotations = meta.get("annotations") or {}
+    meta["annotations"] = {**annotations, NETWORKS: _networks(str(annotations.get(NETWORKS, "")), nad, resident.number)}
     spec["nodeSelector"] = {"kubernetes.io/hostname": hostname}
     container = spec["containers"][0]
     container["image"] = image
     container["command"][-1] = f"{resident.address}/{prefix}"
     return owned(pod, run)
+
+
+def _networks(documented: str, nad: str, number: int) -> str:
+    """The networks annotation: the NAD's name, or what the manifest has in JSON with that name and MAC address."""
+    if not documented.lstrip().startswith("["):
+        return nad
+    entry = {**json.loads(documented)[0], "name": nad}
+    if mac := str(entry.get("mac", "")):
+        entry["mac"] = f"{mac.rpartition(':')[0]}:{number:02x}"
+    return json.dumps([entry])
 
 
 def wait_running(client: Client, namespace: str, names: Sequence[str], *, deadline: Deadline) -> None:

@@ -31,10 +31,12 @@ class Residents:
         self._undo = undo
         self.namespace = dns_label(f"virtlab-{run_id}-{name}")
         self.of: dict[str, list[pods.Resident]] = {}
+        self.twins: dict[str, list[pods.Resident]] = {}
+        """Those beyond the first on each worker, where the manifest asks for more."""
         self.networks: dict[str, attachment.Attachment] = {}
 
     def ensure(self, segment: Segment, nad: Obj, template: Obj) -> None:
-        """One resident per worker in that segment; made once, not waited for."""
+        """One resident per worker in that segment, or as many as *template* says; made once, not waited for."""
         if segment.name in self.of:
             return
         if not self.of:
@@ -46,8 +48,12 @@ class Residents:
         self.networks[segment.name] = attachment.read_attachment(adapted)
         self._client.create(owned(adapted, self._run_id))
         hostnames = self._hostnames()
-        self.of[segment.name] = [self._resident(segment, index, node) for index, node in enumerate(self._workers)]
-        for resident in self.of[segment.name]:
+        each = pods.per_worker(template)
+        workers = list(enumerate(self._workers))
+        everyone = [self._resident(segment, i, node, twin, each) for twin in range(each) for i, node in workers]
+        self.of[segment.name] = everyone[: len(self._workers)]
+        self.twins[segment.name] = everyone[len(self._workers) :]
+        for resident in everyone:
             body = pods.manifest(
                 template,
                 resident,
@@ -59,13 +65,15 @@ class Residents:
             )
             self._client.create(body)
 
-    def _resident(self, segment: Segment, index: int, node: str) -> pods.Resident:
+    def _resident(self, segment: Segment, index: int, node: str, twin: int, each: int) -> pods.Resident:
+        own = f"resident-{segment.vlan or segment.name}-{node}"
         return pods.Resident(
-            pod=dns_label(f"resident-{segment.vlan or segment.name}-{node}"),
+            pod=dns_label(f"{own}-{twin + 1}" if twin else own),
             namespace=self.namespace,
             node=node,
             segment=segment.name,
-            address=pods.address_for(segment, index).partition("/")[0],
+            address=pods.address_for(segment, index + twin * len(self._workers)).partition("/")[0],
+            number=index * each + twin,
         )
 
     def _hostnames(self) -> dict[str, str]:
@@ -74,7 +82,7 @@ class Residents:
 
     def wait(self) -> None:
         """Wait until every resident runs. Raises as pods.wait_running."""
-        names = [r.pod for found in self.of.values() for r in found]
+        names = [r.pod for found in (*self.of.values(), *self.twins.values()) for r in found]
         if names:
             pods.wait_running(self._client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
 

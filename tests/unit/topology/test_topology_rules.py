@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from lab.core.errors import EnvironmentBroken, LabError, UsageError
 from lab.nmstate import manifest
 from lab.ovn.switch import NodeSwitch
+from lab.probes.flows import SERVE
 from lab.target.inventory import Segment, load
 from lab.topology import forwarding, lease, pods
 from lab.topology.guard import leave_alone
@@ -35,6 +37,24 @@ def test_a_resident_is_the_literal_pod_with_its_place() -> None:
     assert pod["spec"]["containers"][0]["command"][-1] == "192.168.24.99/24"
     assert pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "vlan-2024"
     assert pod["metadata"]["labels"]["virtlab.dev/run"] == "r1"
+
+
+def test_residents_that_share_a_worker_differ_in_the_last_bit_of_their_mac_address() -> None:
+    template = Manifests(FOLDER.parents[1] / "bonding" / "manifests")["resident"]
+    assert (pods.per_worker(template), pods.per_worker(Manifests(FOLDER)["resident"])) == (2, 1)
+    macs = []
+    for number in (0, 1):
+        resident = pods.Resident("resident-2024-w1", "ns", "w1", VLAN.name, "192.168.24.99", number)
+        pod = pods.manifest(template, resident, nad="vlan-1993", hostname="w1", prefix=24, image="i", run="r1")
+        [network] = json.loads(pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"])
+        assert network["name"] == "vlan-1993"
+        macs.append(network["mac"])
+    assert macs == ["02:76:6c:b0:00:00", "02:76:6c:b0:00:01"]
+
+
+def test_residents_serve_as_the_probe_of_flows_expects() -> None:
+    command = Manifests(FOLDER.parents[1] / "bonding" / "manifests")["resident"]["spec"]["containers"][0]["command"]
+    assert " ".join(SERVE) in command[2]
 
 
 def pod(name: str, phase: str, waiting: str = "") -> dict[str, Any]:
