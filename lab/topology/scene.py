@@ -25,6 +25,7 @@ from lab.multus import attachment
 from lab.probes.observation import retry_inconclusive
 from lab.probes.ping import PingObservation, ping
 from lab.target.inventory import Segment
+from lab.topology.faults import ScenarioFaults
 from lab.topology.manifests import Manifests
 from lab.topology.residents import namespace
 from lab.topology.site import Site
@@ -85,6 +86,7 @@ class Scene:
         self.guests: dict[str, GuestVm] = {}
         self.outcomes: dict[str, LabError | None] = {}
         """Policy -> how its application ended, where a scenario wants it to fail."""
+        self.faults = ScenarioFaults(site.target.faults, site.undo)
         self._disruptive = disruptive
         self._networks: set[str] = set()
         self._made = False
@@ -268,8 +270,9 @@ class Scene:
                 guest.shell.close()
 
     def close(self) -> None:
-        """Let go, and ask for the removal of everything; its end is waited for at the end of the run."""
+        """Let go, heal, and ask for the removal of everything; its end is waited for at the end of the run."""
         self.let_go()
+        self.faults.heal()
         if self._made:
             self.site.client.delete(NAMESPACE, self.namespace)
 
