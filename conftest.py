@@ -4,6 +4,7 @@ pytest_plugins = [
     "steps.plugin",
     "steps.fixtures",
     "steps.networks",
+    "steps.bonds",
     "steps.vms",
     "steps.migration",
     "steps.connectivity",

@@ -33,7 +33,15 @@ def vlan_id(text: str) -> int:
 
 vlan_id.pattern = r"\d+"  # type: ignore[attr-defined]
 
-TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id}
+
+def ordinal(text: str) -> int:
+    """Which of two NICs: the first is 0."""
+    return ("first", "second").index(text)
+
+
+ordinal.pattern = "first|second"  # type: ignore[attr-defined]
+
+TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id, "NTH": ordinal}
 
 
 def sentence(text: str) -> parsers.StepParser:

@@ -112,11 +112,13 @@ class OutsideHost:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a scenario takes as good enough: longest silence over a migration, ms; pings of one check; their loss, %."""
+    """What a scenario takes as good enough: longest silence over a migration, ms; pings of one check; their loss, %;
+    longest silence when a bond loses a NIC, ms, beyond the time in which LACP notices it."""
 
     migration_gap_ms: int
     ping_count: int
     ping_loss_percent: int
+    failover_gap_ms: int
 
 
 @dataclass(frozen=True)
@@ -312,11 +314,12 @@ def _outside(name: str, section: Section) -> OutsideHost:
 
 def _thresholds(section: Section | None) -> Thresholds:
     if section is None:
-        return Thresholds(1000, 5, 0)
+        return Thresholds(1000, 5, 0, 1000)
     found = Thresholds(
         section.number("migration-gap-ms", 1000, low=1),
         section.number("ping-count", 5, low=1, high=1000),
         section.number("ping-loss-percent", 0, low=0, high=100),
+        section.number("failover-gap-ms", 1000, low=1),
     )
     section.end()
     return found
