@@ -27,6 +27,18 @@ def does_not_reach_network(scene: Scene, name: str, network: str) -> None:
     expect.silent(scene.ping_gateway(name, scene.site.target.network(network)))
 
 
+@then(
+    sentence("the VLAN {vlan:VLAN} of its attachment keeps {name:VM} from the network {network:NET}, or it is refused")
+)
+def tagged_or_refused(scene: Scene, vlan: int, name: str, network: str) -> None:
+    """A worker whose bridges cannot filter VLANs must say so; one that can must not let its frames out untagged."""
+    seen = scene.fate(name)
+    if seen.node:
+        expect.silent(scene.ping_gateway(name, scene.site.target.network(network)))
+    else:
+        expect.refused(scene.site, scene.asked_for(name), seen, ["vlan", str(vlan)])
+
+
 @then(sentence("{name:VM} gets no answer from the gateway of VLAN {vlan:VLAN}"))
 @then(sentence("{name:VM} does not reach the gateway of VLAN {vlan:VLAN}"))
 def does_not_reach_gateway(scene: Scene, name: str, vlan: int) -> None:

@@ -15,6 +15,12 @@ def documented_policy(scene: Scene, name: str) -> None:
     scene.policy(name)
 
 
+@given(sentence("no worker has a Linux bridge {name:NET}"))
+def no_bridge(scene: Scene, name: str) -> None:
+    """By what nmstate reports of each."""
+    expect.no_bridge(scene.site, name)
+
+
 @given(sentence("the policy {name} is applied without its bond"))
 def policy_without_bond(scene: Scene, name: str) -> None:
     """The policy to the letter of the documentation."""

@@ -41,7 +41,15 @@ def ordinal(text: str) -> int:
 
 ordinal.pattern = "first|second"  # type: ignore[attr-defined]
 
-TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id, "NTH": ordinal}
+
+def mac_address(text: str) -> str:
+    """Six pairs of hexadecimal digits with colons between."""
+    return text.lower()
+
+
+mac_address.pattern = r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}"  # type: ignore[attr-defined]
+
+TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id, "NTH": ordinal, "MAC": mac_address}
 
 
 def sentence(text: str) -> parsers.StepParser:

@@ -1,9 +1,10 @@
-"""Sentences that ask for virtual machines. None waits: all VMs of a scenario boot at once, their first use waits."""
+"""Sentences on virtual machines. Those that ask for one do not wait: all boot at once, and their first use waits."""
 
 from __future__ import annotations
 
-from pytest_bdd import given
+from pytest_bdd import given, then, when
 
+from lab.diagnosis import expect
 from lab.topology.scene import Scene
 from steps.types import sentence
 
@@ -31,3 +32,21 @@ def vms_apart(scene: Scene, first: str, second: str, vlan: int) -> None:
     """Two VMs that the scheduler must keep apart."""
     for name in (first, second):
         scene.start(name, scene.site.target.vlan(vlan), spread=scene.namespace)
+
+
+@then(sentence('{name:VM} finds no worker, since "{reason}"'))
+def finds_no_worker(scene: Scene, name: str, reason: str) -> None:
+    """By the scheduler's own word, which must last."""
+    expect.waits(scene.site, scene.asked_for(name), scene.fate(name), reason)
+
+
+@when(sentence("{name:VM} takes the MAC address {mac:MAC}"))
+def takes_mac(scene: Scene, name: str, mac: str) -> None:
+    """From inside, as whoever has root in the guest may."""
+    scene.change_mac(name, mac)
+
+
+@when(sentence("{name:VM} takes its own MAC address back"))
+def takes_own_mac(scene: Scene, name: str) -> None:
+    """The one that the platform knows."""
+    scene.change_mac(name)

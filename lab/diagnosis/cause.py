@@ -40,6 +40,7 @@ class Scope:
 
     segment: str
     localnet: str
+    """The network's name in the mappings of OVN; empty when it is a Linux bridge's."""
     gateway: str
     nodes: tuple[str, ...]
 
@@ -56,7 +57,7 @@ def cause(scope: Scope, views: Sequence[WorkerView]) -> str:
 
 def _own(scope: Scope, view: WorkerView) -> str:
     """What the worker itself says against its network."""
-    if view.bridge == "":
+    if view.bridge == "" and scope.localnet:
         reported = f", though nmstate still reports {view.reported}" if view.reported else ""
         return (
             f"{view.node} has no OVN bridge mapping for {scope.localnet} ({scope.segment}) in its Open vSwitch"

@@ -11,6 +11,7 @@ from lab.access.kinds import NNCP, condition
 from lab.core.errors import Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
 from lab.diagnosis.gather import explain
+from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
 from lab.nmstate.policy import enactments_of
 from lab.topology.scene import Check, GuestVm
@@ -98,6 +99,39 @@ def no_uplink(site: Site, port: str) -> None:
     if missing:
         raise ProductFailure(f"{port} to be no uplink on every worker", f"nothing says so of {', '.join(missing)}")
     site.say(str(f) for f in found.values())
+
+
+def no_bridge(site: Site, name: str) -> None:
+    """Raises Inconclusive when a worker has a Linux bridge of that name: then its absence cannot be tried here."""
+    have = [s.node for s in site.policies.node_states() if (name, "linux-bridge") in s.interfaces]
+    if have:
+        raise Inconclusive(
+            f"workers without a Linux bridge {name}, to see what happens then",
+            f"{', '.join(have)} had one before this feature",
+            site.client.server,
+            "that is fine for everything else: deselect this scenario",
+        )
+
+
+def waits(site: Site, guest: GuestVm, seen: Fate, reason: str) -> None:
+    """Raises ProductFailure when a VM runs that no worker has a place for, or waits for another reason."""
+    wanted = f"VM {guest.name} to find no worker, since {reason!r}"
+    if seen.node:
+        raise ProductFailure(wanted, f"it runs on {seen.node}", f"VM {guest.namespace}/{guest.name}")
+    if reason not in seen.why:
+        raise ProductFailure(wanted, f"it waits, but says: {seen.why}", f"VM {guest.namespace}/{guest.name}")
+    site.say([f"{guest.name}: {seen.why}"])
+
+
+def refused(site: Site, guest: GuestVm, seen: Fate, words: Sequence[str]) -> None:
+    """Raises ProductFailure when the reason why a VM gets no network does not name all of *words*."""
+    if missing := [word for word in words if word not in seen.why]:
+        raise ProductFailure(
+            f"a reason that names {', '.join(missing)} for VM {guest.name} being without network",
+            seen.why,
+            f"VM {guest.namespace}/{guest.name}",
+        )
+    site.say([f"{guest.name}: {seen.why}"])
 
 
 def travelled(guest: GuestVm, state: VmiState, count: int) -> None:

@@ -32,7 +32,7 @@ def explain(site: Site, segment: Segment, nodes: tuple[str, ...]) -> str:
     network = site.residents.networks.get(segment.name)
     if network is None:
         return f"there is no resident on {segment}, so that the cause was not looked for"
-    scope = Scope(segment.name, network.localnet, segment.gateway, nodes)
+    scope = Scope(segment.name, "" if network.bridge else network.localnet, segment.gateway, nodes)
     return cause(scope, look(site, segment, network))
 
 
@@ -41,11 +41,15 @@ def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:
     deadline, gateway = Deadline.after(BUDGET_S), segment.gateway
     residents = site.residents.of.get(segment.name, [])
     with ThreadPoolExecutor(2 + 2 * len(residents)) as pool:
-        switches = pool.submit(site.reader.read_all, [r.node for r in residents], deadline=deadline)
+        switched = [] if network.bridge else [r.node for r in residents]
+        """Workers whose Open vSwitch carries the segment."""
+        switches = pool.submit(site.reader.read_all, switched, deadline=deadline)
         states = pool.submit(_states, site)
-        links = {r.node: pool.submit(_links, site, r.node, deadline) for r in residents}
+        links = {node: pool.submit(_links, site, node, deadline) for node in switched}
         seen = pool.map(lambda r: _packets(site, r, residents, gateway, deadline), residents)
         packets = dict(zip((r.node for r in residents), seen, strict=True))
+        if network.bridge:
+            return [bridged(network.bridge, r.node, packets[r.node], states.result().get(r.node)) for r in residents]
         return [
             with_bonds(
                 view(site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node)),
@@ -90,6 +94,13 @@ def _packets(site: Site, mine: Resident, all_: list[Resident], gateway: str, dea
 def _asked(shell: PodShell, address: str, deadline: Deadline) -> bool | None:
     seen = ping(shell, address, count=COUNT, interval_s=0.3, deadline=deadline)
     return None if seen.outcome is Outcome.INCONCLUSIVE else seen.reached
+
+
+def bridged(bridge: str, node: str, packets: Packets, state: NodeState | None) -> WorkerView:
+    """One worker's readings about a Linux bridge: what nmstate says of its uplink, and packets."""
+    gateway, peers, trouble = packets
+    uplink = tuple(str(finding) for finding in uplink_findings(state, bridge)) if state else ()
+    return WorkerView(node, gateway, peers, bridge=bridge, uplink=uplink, trouble=trouble)
 
 
 def view(

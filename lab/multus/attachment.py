@@ -17,6 +17,9 @@ from lab.core.errors import UsageError
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+RESOURCE = "k8s.v1.cni.cncf.io/resourceName"
+"""KubeVirt asks the scheduler for one of it, for each VM on the network."""
+BRIDGE_PLUGINS = ("bridge", "cnv-bridge")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Attachment:
     localnet: str
     topology: str
     vlan: int
+    bridge: str = ""
+    """The Linux bridge that its pods are plugged into; empty for a network of OVN."""
+    resource: str = ""
+    """What a node must offer for VMs on it; empty when any node will do."""
 
 
 def config_of(nad: Obj) -> dict[str, Any]:
@@ -53,13 +60,17 @@ def read_attachment(nad: Obj) -> Attachment:
     config = config_of(nad)
     meta = nad["metadata"]
     network = str(config.get("name", ""))
+    first: dict[str, Any] = next(iter(config.get("plugins") or [config]), {})
+    bridged = first.get("type") in BRIDGE_PLUGINS
     return Attachment(
         namespace=str(meta.get("namespace", "default")),
         name=str(meta["name"]),
         network=network,
         localnet=str(config.get("physicalNetworkName") or network),
         topology=str(config.get("topology", "")),
-        vlan=int(config.get("vlanID") or 0),
+        vlan=int(config.get("vlanID") or (first.get("vlan") if bridged else 0) or 0),
+        bridge=str(first.get("bridge") or "cni0") if bridged else "",
+        resource=str((meta.get("annotations") or {}).get(RESOURCE, "")),
     )
 
 

@@ -90,14 +90,15 @@ def _interface(entry: Mapping[str, Any]) -> Interface:
 def uplink_findings(state: NodeState, bridge: str) -> list[UplinkFinding]:
     """Why *bridge* leads nowhere on this node; empty when at least one of its ports is an uplink.
 
-    An uplink is a port that is neither internal (``ovs-interface``) nor a patch, is up, and, if a bond, has ports.
+    An uplink is a port that is neither internal (``ovs-interface``) nor a patch, nor the cable of a pod (``veth``), is
+    up, and, if a bond, has ports.
     """
     entry = state.interfaces.get((bridge, "ovs-bridge")) or state.interfaces.get((bridge, "linux-bridge"))
     if entry is None:
         return [UplinkFinding(state.node, bridge, bridge, "the node has no bridge of that name")]
-    ports = [p for p in entry.ports if p != bridge and not _is_patch(state, p)]
+    ports = [p for p in entry.ports if p != bridge and not _is_patch(state, p) and not _of_pod(state, p)]
     if not ports:
-        return [UplinkFinding(state.node, bridge, bridge, "the bridge has no port but those of OVN")]
+        return [UplinkFinding(state.node, bridge, bridge, "the bridge has no port but those of OVN and of pods")]
     reasons = {port: _no_uplink(state, bridge, port) for port in ports}
     if not all(reasons.values()):
         return []
@@ -129,6 +130,10 @@ def taken_nics(states: Iterable[NodeState], nics: Sequence[str]) -> list[str]:
 
 def _is_patch(state: NodeState, port: str) -> bool:
     return port.startswith("patch-") or any(i.patch for i in state.named(port))
+
+
+def _of_pod(state: NodeState, port: str) -> bool:
+    return any(i.type == "veth" for i in state.named(port))
 
 
 def _no_uplink(state: NodeState, bridge: str, port: str) -> str:

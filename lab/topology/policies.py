@@ -175,6 +175,11 @@ class Policies:
         """localnet -> bridge, as the policies of the moment want them."""
         return {localnet: bridge for p in self.applied for localnet, bridge in manifest.mappings(p).items()}
 
+    def bridges(self) -> set[str]:
+        """The Linux bridges that the policies of the moment want."""
+        wanted = [i for p in self.applied for i in manifest.interfaces(p) if i.get("type") == "linux-bridge"]
+        return {str(i["name"]) for i in wanted if i.get("state") != "absent"}
+
     def node_states(self) -> list[NodeState]:
         """What nmstate reports of the workers now."""
         return nmstate.node_states(self._client, self._workers)

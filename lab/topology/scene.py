@@ -17,9 +17,11 @@ from lab.core.deadline import Deadline
 from lab.core.errors import LabError, UsageError, WaitHopeless
 from lab.core.names import owned, ownership, unique
 from lab.core.result import CommandResult
+from lab.guest.nic import change_mac
 from lab.guest.reach import Kind, open_shell, ways
 from lab.guest.shell import Shell
 from lab.kubevirt import manifest, migration, vm
+from lab.kubevirt.fate import Fate, fate
 from lab.kubevirt.interfaces import VmiState
 from lab.multus import attachment
 from lab.probes.observation import retry_inconclusive
@@ -50,6 +52,11 @@ class GuestVm:
     """In its own segment first; empty while it gets one by DHCP."""
     visited: list[str] = field(default_factory=list)
     shell: Shell | None = None
+    worn: str = ""
+    """The MAC address that its NIC has now: its own, unless the guest changed it."""
+
+    def __post_init__(self) -> None:
+        self.worn = self.worn or self.mac
 
     @property
     def node(self) -> str:
@@ -94,14 +101,12 @@ class Scene:
     def policy(self, name: str, *, checked: bool = True) -> None:
         """Make a documented policy the nodes' own, with residents in every VLAN that it maps. Raises as Site."""
         self.site.ensure_policy(self.manifests[f"nncp-{name}"], disruptive=self._disruptive, checked=checked)
-        mapped = self.site.policies.mapped()
         for segment in self.site.target.segments:
-            name = f"nad-{nad_name(segment)}"
-            if name not in self.manifests or "resident" not in self.manifests:
-                continue
-            nad = self.manifests[name]
-            if attachment.read_attachment(nad).localnet in mapped:
-                self.site.residents.ensure(segment, nad, self.manifests["resident"])
+            self._witness(segment, nad_name(segment))
+
+    def _witness(self, segment: Segment, nad: str) -> None:
+        if f"nad-{nad}" in self.manifests and "resident" in self.manifests:
+            self.site.witness(segment, self.manifests[f"nad-{nad}"], self.manifests["resident"])
 
     def attempt(self, name: str) -> LabError | None:
         """Apply a policy that need not succeed; the error that it ended with, if any, is kept in `outcomes`."""
@@ -123,6 +128,7 @@ class Scene:
         own. A VM whose network data says ``dhcp4`` gets its address from the segment.
         """
         self._network(nad or nad_name(segment))
+        self._witness(segment, nad or nad_name(segment))
         index = self.site.next_index(segment)
         document = self.manifests[name]
         addresses = [] if manifest.leases(document) else [segment.with_prefix(index)]
@@ -168,14 +174,18 @@ class Scene:
 
         Raises WaitHopeless and WaitTimeout (the platform does not start it), GuestUnreachable.
         """
-        if name not in self.guests:
-            raise UsageError(f"a VM {name} in this scenario", f"it has {', '.join(self.guests) or 'none'}")
-        found = self.guests[name]
+        found = self.asked_for(name)
         if found.shell is None:
             state = vm.wait_running(self.site.client, found.namespace, found.name, deadline=Deadline.after(START_S))
             found.visited.append(state.node)
             found.shell = self._console(found)
         return found
+
+    def asked_for(self, name: str) -> GuestVm:
+        """A VM of this scenario, however far it is. Raises UsageError when it has none of that name."""
+        if name not in self.guests:
+            raise UsageError(f"a VM {name} in this scenario", f"it has {', '.join(self.guests) or 'none'}")
+        return self.guests[name]
 
     def _console(self, guest: GuestVm) -> Shell:
         """Somebody logged in on the guest's serial console; every byte of it goes to a file of the run."""
@@ -249,6 +259,20 @@ class Scene:
         guest.visited.append(done.target)
         trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
         return done
+
+    def fate(self, name: str) -> Fate:
+        """How far a VM gets that need not get far. Raises as kubevirt.fate."""
+        found = self.asked_for(name)
+        self.site.settle()
+        return fate(self.site.client, found.namespace, found.name, deadline=Deadline.after(START_S))
+
+    def change_mac(self, name: str, mac: str = "") -> None:
+        """Give a VM's NIC another MAC address from inside, by default its own again. Raises Inconclusive."""
+        guest = self._ready(name)
+        assert guest.shell is not None
+        wanted = mac or guest.mac
+        change_mac(guest.shell, guest.worn, wanted, deadline=Deadline.after(CHECK_S))
+        guest.worn = wanted
 
     def unvisited(self, name: str) -> str:
         """A worker that a VM has not been on. Raises UsageError when it has been on all."""

@@ -19,6 +19,7 @@ from lab.core.errors import EnvironmentBroken, LabError
 from lab.core.undo import UndoStack
 from lab.guest.keys import HostKeys, RunKey
 from lab.guest.reach import Access
+from lab.multus.attachment import read_attachment
 from lab.ovn.reader import SwitchReader
 from lab.target.inventory import Segment, Target
 from lab.topology import snapshot
@@ -78,6 +79,14 @@ class Site:
     def ensure_policy(self, document: Obj, *, disruptive: bool = False, checked: bool = True) -> None:
         """Make a documented policy the nodes' own. Raises as Policies.ensure."""
         self._fresh = self.policies.ensure(document, disruptive=disruptive, checked=checked) or self._fresh
+
+    def witness(self, segment: Segment, nad: Obj, template: Obj) -> None:
+        """Residents in a segment that the policies of the moment lead to, one per worker; made once, not waited for."""
+        said = read_attachment(nad)
+        leads = said.localnet in self.policies.mapped() or said.bridge in self.policies.bridges()
+        if leads and segment.name not in self.residents.of:
+            self.residents.ensure(segment, nad, template)
+            self._fresh = True
 
     def settle(self) -> None:
         """Wait, once after each change of the policies, until every network with residents passes every worker.

@@ -18,7 +18,10 @@ from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.lacp_off import LacpOff
 from lab.embedded.faults.member_down import MemberDown
 from lab.embedded.faults.ovnk_bug import OvnkBug
+from lab.embedded.faults.port_security import PortSecurity
 from lab.embedded.faults.site import Fault, Site
+from lab.embedded.faults.spoof_check_lost import SpoofCheckLost
+from lab.embedded.faults.stray_bridge import StrayBridge
 from lab.embedded.faults.vlan_missing import VlanMissing
 
 FAULTS: tuple[Fault, ...] = (
@@ -29,6 +32,9 @@ FAULTS: tuple[Fault, ...] = (
     LacpOff(),
     OvnkBug(),
     DhcpSilent(),
+    PortSecurity(),
+    SpoofCheckLost(),
+    StrayBridge(),
 )
 
 

@@ -30,6 +30,16 @@ def test_a_nad_is_read_with_its_localnet_and_vlan() -> None:
     assert (found.localnet, found.vlan, found.topology) == ("vlan-2024", 2024, "localnet")
 
 
+def test_a_nad_of_a_linux_bridge_names_the_bridge_and_what_a_node_must_offer() -> None:
+    folder = Path(__file__).parents[3] / "features/cnv_bridge/manifests"
+    found = read_attachment(yaml.safe_load((folder / "nad-tuning-bridge-fixed.yaml").read_text()))
+    assert (found.network, found.bridge, found.vlan) == ("br1", "br1", 0)
+    assert found.resource == "bridge.network.kubevirt.io/br1"
+    tagged = read_attachment(yaml.safe_load((folder / "nad-tuning-bridge-vlan.yaml").read_text()))
+    assert tagged.vlan == 2024
+    assert (read_attachment(NAD).bridge, read_attachment(NAD).resource) == ("", "")
+
+
 def test_malformed_json_is_told_with_place_and_text() -> None:
     bad = {**NAD, "spec": {"config": '{"name": '}}
     with pytest.raises(UsageError, match=r"NetworkAttachmentDefinition vlan-2024, spec\.config"):
