@@ -41,8 +41,8 @@ def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:
     deadline, gateway = Deadline.after(BUDGET_S), segment.gateway
     residents = site.residents.of.get(segment.name, [])
     with ThreadPoolExecutor(2 + 2 * len(residents)) as pool:
+        # A Linux bridge's segment passes no Open vSwitch.
         switched = [] if network.bridge else [r.node for r in residents]
-        """Workers whose Open vSwitch carries the segment."""
         switches = pool.submit(site.reader.read_all, switched, deadline=deadline)
         states = pool.submit(_states, site)
         links = {node: pool.submit(_links, site, node, deadline) for node in switched}
