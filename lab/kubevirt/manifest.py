@@ -74,6 +74,8 @@ def _set_mac(vm: Obj, mac: str) -> str:
     name = vm["metadata"].get("name")
     if not found:
         raise UsageError("an interface in the VM", "it has none", f"VirtualMachine {name}", "add one with its network")
+    if on_pod_network(vm):
+        return ""
     if mac:
         found[0]["macAddress"] = mac
     if not found[0].get("macAddress"):
@@ -90,6 +92,12 @@ def interfaces(vm: Obj) -> list[dict[str, Any]]:
     """The interfaces of a VM's template."""
     devices = vm["spec"]["template"]["spec"]["domain"].get("devices") or {}
     return list(devices.get("interfaces") or [])
+
+
+def on_pod_network(vm: Obj) -> bool:
+    """Whether a VM's first interface is on the pod network."""
+    networks = {network.get("name"): network for network in vm["spec"]["template"]["spec"].get("networks") or []}
+    return "pod" in networks.get(interfaces(vm)[0].get("name"), {})
 
 
 def mac_of(vm: Obj) -> str:
@@ -122,7 +130,8 @@ def _ethernets(volume: dict[str, Any]) -> dict[str, Any]:
 def _set_cloud_init(volume: dict[str, Any], changes: Changes, mac: str) -> None:
     if network := yaml.safe_load(volume.get("networkData") or ""):
         ethernet = next(iter(network["ethernets"].values()))
-        ethernet.setdefault("match", {})["macaddress"] = mac
+        if mac:
+            ethernet.setdefault("match", {})["macaddress"] = mac
         if changes.addresses:
             ethernet["addresses"] = list(changes.addresses)
         volume["networkData"] = yaml.safe_dump(network, sort_keys=False)

@@ -53,6 +53,18 @@ def test_a_vm_without_a_fixed_mac_is_refused_with_the_reason() -> None:
         adapted(bare, Changes(namespace="demo", labels={}))
 
 
+def test_a_vm_on_the_pod_network_keeps_the_pods_mac() -> None:
+    folder = MANIFESTS.parents[1] / "pod_network" / "manifests"
+    plain = yaml.safe_load((folder / "vm-p.yaml").read_text())
+    made = adapted(plain, Changes(namespace="demo", labels={}, image="img", public_key="ssh-ed25519 AAAA"))
+    spec = made["spec"]["template"]["spec"]
+    assert spec["domain"]["devices"]["interfaces"] == [{"name": "default", "bridge": {}}]
+    assert spec["networks"] == [{"name": "default", "pod": {}}]
+    assert "networkData" not in spec["volumes"][1]["cloudInitNoCloud"]
+    notes = made["spec"]["template"]["metadata"]["annotations"]
+    assert notes == {"kubevirt.io/allow-pod-bridge-network-live-migration": ""}
+
+
 def vmi(phase: str, **status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "a", "namespace": "demo", "uid": "u"}, "status": {"phase": phase, **status}}
 
