@@ -9,8 +9,8 @@ from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.observation import Observation, Outcome, started
 
-_REFUSED = ("connection refused",)
-_SILENT = ("timed out", "no route to host", "network is unreachable", "host is unreachable", "timeout")
+REFUSED = ("connection refused",)
+SILENT = ("timed out", "no route to host", "network is unreachable", "host is unreachable", "timeout")
 
 
 def tcp_command(host: str, port: int, *, wait_s: int = 3) -> list[str]:
@@ -29,10 +29,10 @@ def read_tcp(result: CommandResult, source: str, host: str, port: int) -> Observ
     said = result.output.strip().lower()
     if result.ok:
         return Observation("tcp", source, target, Outcome.REACHED, "connected", result)
-    if any(word in said for word in _REFUSED):
+    if any(word in said for word in REFUSED):
         detail = "refused: the host answers, nobody listens on the port"
         return Observation("tcp", source, target, Outcome.NOT_REACHED, detail, result)
-    if any(word in said for word in _SILENT):
+    if any(word in said for word in SILENT):
         return Observation("tcp", source, target, Outcome.NOT_REACHED, said.splitlines()[-1], result)
     detail = f"nc ended with {result.exit_code} and said {said[-200:]!r}"
     return Observation("tcp", source, target, Outcome.INCONCLUSIVE, detail, result)
