@@ -8,6 +8,7 @@ pytest_plugins = [
     "steps.vms",
     "steps.migration",
     "steps.connectivity",
+    "steps.podnet",
     "steps.access",
     "reports.plugin",
 ]

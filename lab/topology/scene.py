@@ -141,6 +141,13 @@ class Scene:
         self.guests[name] = guest
         return guest
 
+    def start_as_is(self, name: str, segment: Segment) -> GuestVm:
+        """Ask for the VM of manifest *name*, whose NIC needs no attachment, address or MAC address from here."""
+        self._place()
+        vm.start(self.site.client, manifest.adapted(self.manifests[name], self._changes([], "", "")))
+        self.guests[name] = GuestVm(name, self.namespace, segment, "", ())
+        return self.guests[name]
+
     def _changes(self, addresses: list[str], mac: str, spread: str) -> manifest.Changes:
         image = self.site.target.image()
         return manifest.Changes(
@@ -156,14 +163,19 @@ class Scene:
             spread=spread,
         )
 
-    def _network(self, name: str) -> None:
-        """An attachment in the scenario's namespace."""
+    def _place(self) -> None:
+        """The scenario's namespace."""
         client, run = self.site.client, self.site.run_id
         if not self._made:
             mine = self.namespace
             self.site.undo.push(f"namespace {mine}", lambda d: client.delete(NAMESPACE, mine, wait=d))
             client.create(namespace(mine, run))
             self._made = True
+
+    def _network(self, name: str) -> None:
+        """An attachment in the scenario's namespace."""
+        client, run = self.site.client, self.site.run_id
+        self._place()
         if name not in self._networks:
             nad = attachment.adapted(self.manifests[f"nad-{name}"], namespace=self.namespace)
             client.create(owned(nad, run))

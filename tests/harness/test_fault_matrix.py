@@ -86,3 +86,25 @@ def test_healed_it_is_green_again(lab: RunningLab) -> None:
     code, record, said = lab.run(*CHOSEN)
     assert {s["name"]: s["verdict"] for s in record["scenarios"]} == {HEADLINE: "passed", PAIR: "passed"}, said
     assert code == 0
+
+
+def test_a_bug_of_ovn_kubernetes_kills_part_of_the_flows_and_the_reason_names_the_routes(lab: RunningLab) -> None:
+    code, record, said = lab.run("--fault", "ovnk-bug bug=OCPBUGS-27215", "-k", "wherever_it_has_moved")
+    (scenario,) = record["scenarios"]
+    assert (code, scenario["verdict"]) == (1, "failed"), said
+    (failed,) = [step for step in scenario["steps"] if step["status"] == "failed"]
+    moves = [step["name"] for step in scenario["steps"] if "migrates" in step["name"] and step["status"] == "passed"]
+    assert failed["name"] == "vm-p is reached from every zone"
+    assert len(moves) == 2, "the first move leaves one route: the bug shows after the second"
+    counts = re.findall(r"(\d+) of 16 from (worker-\d)", scenario["reason"])
+    assert {worker for _, worker in counts} == {"worker-1", "worker-2", "worker-3"}
+    assert min(int(alive) for alive, _ in counts) < 16
+    address = re.search(r"\((10\.128\.\d+\.\d+)\)", scenario["reason"])
+    assert address is not None
+    here = scenario["reason"].partition("VM vm-p on ")[2].split()[0]
+    wanted = (
+        f"ECMP_LOCAL_REMOTE {address[1]} in {here}",
+        f"{address[1]} {address[1]} dst-ip rtos-{here}",
+        f"--policy=dst-ip lr-route-del ovn_cluster_router {address[1]} 100.88.0.",
+    )
+    assert [words for words in wanted if words not in scenario["reason"]] == [], scenario["reason"]

@@ -1,0 +1,96 @@
+"""Judging a VM on the pod network by packets from every zone; the routes that the zones have for it are the cause.
+
+A failure names the VM, its address, what was sent and seen from each zone, the zones that route wrongly and their very
+rows, and the commands that would help; nobody here runs those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lab.core.deadline import Deadline
+from lab.core.errors import LabError, ProductFailure
+from lab.diagnosis.expect import sentence
+from lab.diagnosis.routes import every_zone_routes
+from lab.kubevirt.interfaces import VmiState
+from lab.probes.connections import ConnectionsObservation
+from lab.topology.scene import Check, GuestVm
+from lab.topology.site import Site
+
+AUDIT_S = 60.0
+
+
+def routed(site: Site, guest: GuestVm, *, patience_s: float | None = None) -> None:
+    """Raises ProductFailure naming zones, rows and remedies unless every zone routes the VM to its node."""
+    more = {} if patience_s is None else {"patience_s": patience_s}
+    every_zone_routes(
+        site.client, site.target.platform.ovn, guest.namespace, guest.name, deadline=Deadline.after(AUDIT_S), **more
+    )
+
+
+def connected(site: Site, guest: GuestVm, seen: Mapping[str, ConnectionsObservation]) -> None:
+    """Raises ProductFailure with the dead flows of each zone, and what the zones' routes say to it; Inconclusive."""
+    if any(look.dead for look in seen.values()):
+        raise unanswered(guest, seen, *_explained(site, guest))
+    for look in seen.values():
+        look.conclusive()
+
+
+def unanswered(guest: GuestVm, seen: Mapping[str, ConnectionsObservation], cause: str, advice: str) -> ProductFailure:
+    """The failure of a VM that did not answer every connection; pure."""
+    counts = [f"{len(look.alive)} of {look.total} from {node}" for node, look in seen.items()]
+    ports = [
+        f"dead from {node}: source port {', '.join(map(str, look.dead))}" for node, look in seen.items() if look.dead
+    ]
+    return ProductFailure(
+        f"{guest} ({guest.address}) to answer every connection from every zone",
+        "\n".join([f"it answered {', '.join(counts)}", cause, *ports]),
+        next(iter(seen.values())).target,
+        advice,
+    )
+
+
+def reached(site: Site, check: Check) -> None:
+    """Raises ProductFailure naming VM, worker, what was sent and seen, and what the zones' routes say to it."""
+    check.seen.conclusive()
+    if check.seen.reached and check.seen.statistics and check.seen.statistics.loss_percent == 0:
+        return
+    cause, advice = _explained(site, check.guest)
+    raise ProductFailure(
+        f"{check.guest} to reach {check.what}", f"{sentence(check)}\n{cause}", str(check.seen.evidence or ""), advice
+    )
+
+
+def _explained(site: Site, guest: GuestVm) -> tuple[str, str]:
+    """(what the zones' routes say, commands to copy)."""
+    try:
+        routed(site, guest, patience_s=0.0)
+    except ProductFailure as wrong:
+        return wrong.found, wrong.advice
+    except LabError as error:
+        return f"the zones' routes could not be judged ({error.headline})", ""
+    return "the routes of every zone are right: the fault is elsewhere, in the guest or on its node", ""
+
+
+def kept(guest: GuestVm, state: VmiState, count: int) -> None:
+    """Raises ProductFailure when a VM was on another number of workers, or is reported with another address."""
+    if len(set(guest.visited)) != count:
+        raise ProductFailure(f"{guest.name} on {count} workers in turn", " -> ".join(guest.visited))
+    reported = [address for interface in state.interfaces for address in interface.addresses]
+    if guest.address not in reported:
+        raise ProductFailure(
+            f"{guest.name} reported with its pod address {guest.address}", ", ".join(reported) or "none"
+        )
+
+
+def immovable(guest: GuestVm, migratable: tuple[bool, str], reason: str) -> None:
+    """Raises ProductFailure unless the platform says that a VM cannot be migrated, for *reason*."""
+    movable, said = migratable
+    if movable or reason not in said:
+        raise ProductFailure(f"{guest.name} not migratable, since it {reason}", said)
+
+
+def refused(guest: GuestVm, said: str, reason: str) -> None:
+    """Raises ProductFailure unless the API refused a VM's migration, for *reason*."""
+    if reason not in said:
+        raise ProductFailure(f"a migration of {guest.name} refused, since it {reason}", said or "it was taken")
