@@ -8,13 +8,14 @@ What is observed is handed back as it is; judging it is for others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lab.access.errors import Rejected
 from lab.access.kinds import NAMESPACE, VMI
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import LabError, UsageError, WaitHopeless
+from lab.core.errors import LabError, UsageError, WaitHopeless, WaitTimeout
 from lab.core.names import owned, ownership, unique
 from lab.core.result import CommandResult
 from lab.guest.nic import change_mac
@@ -34,6 +35,7 @@ from lab.topology.site import Site
 
 START_S = 180.0
 MIGRATE_S = 300.0
+ENDED_S = 60.0
 CHECK_S = 60.0
 INTERVAL_S = 0.2
 MAC = "02:76:6c:00:00:00"
@@ -113,6 +115,9 @@ class Scene:
         try:
             self.policy(name, checked=False)
         except (Rejected, WaitHopeless) as error:
+            if isinstance(error, WaitHopeless):
+                with suppress(WaitTimeout):
+                    self.site.policies.wait_ended(name, Deadline.after(ENDED_S))
             self.outcomes[name] = error
             trace.note(f"policy {name}", error.headline)
         else:
