@@ -37,6 +37,13 @@ def nic_carries_before(hosts: WorkerHosts) -> None:
     hosts.note()
 
 
+@given(sentence("the network of every worker is known as it was without any policy"))
+def network_known(hosts: WorkerHosts) -> None:
+    """From an earlier scenario, if there was one: its policy may still stand."""
+    if not hosts.noted.network:
+        nic_carries_before(hosts)
+
+
 @given(sentence("the DHCP server of the network {network:NET} answers nobody"))
 def dhcp_is_silent(scene: Scene, network: str) -> None:
     """From now until the scenario's end."""

@@ -14,7 +14,7 @@ Feature: A Linux bridge over the main interface of every worker
     And every worker stayed Ready
 
   Scenario: Taken back, the policy gives the address to the main interface again
-    Given the main interface carries the address of every worker
+    Given the network of every worker is known as it was without any policy
     And the documented policy br1-ens3-policy-workers
     When the policy br1-ens3-policy-workers is taken back
     Then the main interface carries the address of every worker
