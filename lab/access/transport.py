@@ -7,6 +7,7 @@ its generated (de)serialisation: objects stay the dicts that came over the wire.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,9 +175,9 @@ class Transport:
         down = self.api_down(wanted, cause)
         down.__cause__ = error
         unsent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
-        if isinstance(cause, SSLError):
+        if isinstance(cause, SSLError) and not _cut_off(cause):
             return down
-        lost = isinstance(cause, ProtocolError | ReadTimeoutError)
+        lost = isinstance(cause, ProtocolError | ReadTimeoutError | SSLError)
         if unsent or (lost and method in _IDEMPOTENT):
             return _Transient(down, 0.25)
         return down
@@ -184,7 +185,7 @@ class Transport:
     def api_down(self, wanted: str, cause: Exception) -> ApiDown:
         """The error for a connection that failed for `cause`."""
         source = f"from kubeconfig {self.kubeconfig}" if self.kubeconfig else "from the kubeconfig"
-        if isinstance(cause, SSLError):
+        if isinstance(cause, SSLError) and not _cut_off(cause):
             advice = "the server's certificate is not the one this kubeconfig expects: fetch the kubeconfig again"
         else:
             advice = "is the cluster up? for an embedded lab: virtlab status, virtlab up; else kubectl cluster-info"
@@ -199,6 +200,11 @@ class Transport:
         if error.status in (502, 503, 504) and method in _IDEMPOTENT:
             return _Transient(error, 0.5)
         return error
+
+
+def _cut_off(error: SSLError) -> bool:
+    """Whether TLS only says that the connection was lost: nothing is wrong with a certificate then."""
+    return any(isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError) for inner in (error.__cause__, *error.args))
 
 
 def _delay(state: tenacity.RetryCallState) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -147,6 +148,28 @@ def test_a_lost_connection_is_tried_again_for_a_get_and_not_for_a_create(api: Fa
     api.say(f"POST {PODS}", drop, lambda r: web.json_response(pod("a", "1")))
     with pytest.raises(ApiDown):
         client.create(pod("a", ""))
+
+
+def test_a_connection_that_ends_in_the_middle_of_tls_is_lost_and_tried_again(tmp_path: Path) -> None:
+    taken = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def cut() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    taken.append(connection.recv(65536))
+                    connection.close()
+
+        thread = threading.Thread(target=cut, daemon=True)
+        thread.start()
+        client = Client.connect(kubeconfig(tmp_path, f"https://127.0.0.1:{server.getsockname()[1]}"))
+        with pytest.raises(ApiDown) as raised:
+            client.version(Deadline.after(1.5))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    assert len(taken) > 1
+    assert "certificate" not in raised.value.advice
 
 
 def test_a_500_of_a_subresource_is_an_answer_and_no_outage(api: FakeApi, client: Client) -> None:
