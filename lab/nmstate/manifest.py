@@ -85,7 +85,8 @@ def touched(policy: Obj) -> set[str]:
     return names
 
 
-def _all_mappings(policy: Obj) -> list[dict[str, Any]]:
+def every_mapping(policy: Obj) -> list[dict[str, Any]]:
+    """The bridge mappings that a policy sets or takes."""
     ovn = ((policy.get("spec") or {}).get("desiredState") or {}).get("ovn") or {}
     return list(ovn.get("bridge-mappings") or [])
 
@@ -94,7 +95,7 @@ def mappings(policy: Obj) -> dict[str, str]:
     """localnet -> bridge of the mappings that a policy wants present."""
     return {
         str(m["localnet"]): str(m.get("bridge", ""))
-        for m in _all_mappings(policy)
+        for m in every_mapping(policy)
         if m.get("state", "present") == "present"
     }
 
@@ -119,7 +120,7 @@ def inverse(policy: Obj, restored: Sequence[Mapping[str, Any]] = ()) -> Obj:
     state: dict[str, Any] = {}
     if wanted := [*gone, *(dict(entry) for entry in restored)]:
         state["interfaces"] = wanted
-    if found := _all_mappings(policy):
+    if found := every_mapping(policy):
         state["ovn"] = {"bridge-mappings": [{"localnet": m["localnet"], "state": "absent"} for m in found]}
     result["spec"]["desiredState"] = state
     return result

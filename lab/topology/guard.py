@@ -10,6 +10,10 @@ from lab.core.errors import UsageError
 from lab.nmstate import manifest as policies
 from lab.target.inventory import Target
 
+OWN_MAPPING = "physnet"
+"""OVN-Kubernetes' name of the network behind br-ex (go-controller/pkg/types/const.go, PhysicalNetworkName). A further
+localnet on that bridge leaves it as it is: OVN adds a port of its own."""
+
 
 def leave_alone(policy: Obj, target: Target, *, disruptive: bool = False) -> None:
     """Refuse a policy that touches what it must not, before anything is made. Raises UsageError.
@@ -31,6 +35,12 @@ def leave_alone(policy: Obj, target: Target, *, disruptive: bool = False) -> Non
             "; ".join(f"it names {link}, {reason}" for link, reason in reasons.items()),
             str(target.source),
             "correct nics.bonds and nics.bridges, or nics.primary, protected, allowed and denied, there",
+        )
+    if OWN_MAPPING in {str(m.get("localnet")) for m in policies.every_mapping(policy)}:
+        raise UsageError(
+            f"the policy {name} to leave the mapping of the cluster's own network alone",
+            f"it sets {OWN_MAPPING}, by which every node reaches the outside",
+            advice="choose another name for the localnet; its bridge may be the same",
         )
     if (routes := policies.default_routes(policy)) and not disruptive:
         raise UsageError(

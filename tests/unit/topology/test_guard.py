@@ -50,3 +50,26 @@ def test_a_default_route_is_as_vital_as_the_main_interface() -> None:
     leave_alone(policy(routes=routes), target(), disruptive=True)
     with pytest.raises(UsageError, match=r"default routes alone(.|\n)*0\.0\.0\.0/0(.|\n)*@disruptive"):
         leave_alone(policy(routes=routes), target())
+
+
+def mapping(localnet: str, bridge: str, state: str = "present") -> dict[str, Any]:
+    wanted = {"ovn": {"bridge-mappings": [{"localnet": localnet, "bridge": bridge, "state": state}]}}
+    return {"metadata": {"name": "p"}, "spec": {"desiredState": wanted}}
+
+
+def test_a_localnet_on_the_external_bridge_touches_nothing_of_it() -> None:
+    leave_alone(mapping("localnet-coe", "br-ex"), TARGET)
+
+
+def test_the_ports_of_the_external_bridge_stay_protected() -> None:
+    wanted = mapping("localnet-coe", "br-ex")
+    bridge = {"name": "br-ex", "type": "ovs-bridge", "bridge": {"port": [{"name": "enp6s0f0"}]}}
+    wanted["spec"]["desiredState"]["interfaces"] = [bridge]
+    with pytest.raises(UsageError, match="it names br-ex, which the target protects"):
+        leave_alone(wanted, TARGET)
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_the_mapping_of_the_clusters_own_network_is_nobodys(state: str) -> None:
+    with pytest.raises(UsageError, match="it sets physnet, by which every node reaches the outside"):
+        leave_alone(mapping("physnet", "ovs-br1", state), TARGET, disruptive=True)
