@@ -8,15 +8,14 @@ What is observed is handed back as it is; judging it is for others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lab.access.errors import Rejected
-from lab.access.kinds import NAMESPACE, VMI
+from lab.access.kinds import NAMESPACE, VMI, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import LabError, UsageError, WaitHopeless, WaitTimeout
-from lab.core.names import owned, ownership, unique
+from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless
+from lab.core.names import RUN_LABEL, owned, ownership, unique
 from lab.core.result import CommandResult
 from lab.guest.nic import change_mac
 from lab.guest.reach import Kind, open_shell, ways
@@ -35,8 +34,8 @@ from lab.topology.site import Site
 
 START_S = 180.0
 MIGRATE_S = 300.0
-ENDED_S = 60.0
 CHECK_S = 60.0
+GONE_S = 120.0
 INTERVAL_S = 0.2
 MAC = "02:76:6c:00:00:00"
 """For a VM whose manifest names none."""
@@ -56,6 +55,8 @@ class GuestVm:
     shell: Shell | None = None
     worn: str = ""
     """The MAC address that its NIC has now: its own, unless the guest changed it."""
+    login: tuple[str, str] | None = None
+    """User and password that its own cloud-init data makes; by default the target's."""
 
     def __post_init__(self) -> None:
         self.worn = self.worn or self.mac
@@ -115,9 +116,6 @@ class Scene:
         try:
             self.policy(name, checked=False)
         except (Rejected, WaitHopeless) as error:
-            if isinstance(error, WaitHopeless):
-                with suppress(WaitTimeout):
-                    self.site.policies.wait_ended(name, Deadline.after(ENDED_S))
             self.outcomes[name] = error
             trace.note(f"policy {name}", error.headline)
         else:
@@ -125,12 +123,20 @@ class Scene:
         return self.outcomes[name]
 
     def start(
-        self, name: str, segment: Segment, *, nad: str = "", also: Segment | None = None, spread: str = ""
+        self,
+        name: str,
+        segment: Segment,
+        *,
+        nad: str = "",
+        also: Segment | None = None,
+        spread: str = "",
+        login: tuple[str, str] | None = None,
     ) -> GuestVm:
         """Ask for the VM of manifest *name* on *segment*; does not wait.
 
         It is attached by the manifest ``nad-<nad>`` (by default the segment's), and has an address of *also* beside its
-        own. A VM whose network data says ``dhcp4`` gets its address from the segment.
+        own. A VM whose network data says ``dhcp4`` gets its address from the segment. With *login* (user, password) its
+        user data is left as documented.
         """
         self._network(nad or nad_name(segment))
         self._witness(segment, nad or nad_name(segment))
@@ -140,9 +146,9 @@ class Scene:
         if also is not None:
             addresses.append(also.with_prefix(self.site.next_index(also)))
         mac = f"{(manifest.mac_of(document) or MAC).rpartition(':')[0]}:{index + 16:02x}"
-        body = manifest.adapted(document, self._changes(addresses, mac, spread))
+        body = manifest.adapted(document, self._changes(addresses, mac, spread, login))
         vm.start(self.site.client, body)
-        guest = GuestVm(name, self.namespace, segment, mac, manifest.addresses_of(body))
+        guest = GuestVm(name, self.namespace, segment, mac, manifest.addresses_of(body), login=login)
         self.guests[name] = guest
         return guest
 
@@ -153,7 +159,9 @@ class Scene:
         self.guests[name] = GuestVm(name, self.namespace, segment, "", ())
         return self.guests[name]
 
-    def _changes(self, addresses: list[str], mac: str, spread: str) -> manifest.Changes:
+    def _changes(
+        self, addresses: list[str], mac: str, spread: str, login: tuple[str, str] | None = None
+    ) -> manifest.Changes:
         image = self.site.target.image()
         return manifest.Changes(
             namespace=self.namespace,
@@ -161,9 +169,9 @@ class Scene:
             image=image.image,
             addresses=addresses,
             mac=mac,
-            user=image.user,
-            password=image.password,
-            public_key=self.site.access.key.public_line,
+            user="" if login else image.user,
+            password="" if login else image.password,
+            public_key="" if login else self.site.access.key.public_line,
             memory_mib=image.memory_mib,
             spread=spread,
         )
@@ -210,8 +218,10 @@ class Scene:
 
     def _shell(self, guest: GuestVm, kind: Kind, seconds: float) -> Shell:
         vmi = self.site.client.get(VMI, guest.name, guest.namespace)
-        log = self.site.console_log(f"{guest.namespace}_{guest.name}")
-        found = ways(self.site.access, vmi, self.site.target.image(), address=guest.address, on_output=log)
+        log, image = self.site.console_log(f"{guest.namespace}_{guest.name}"), self.site.target.image()
+        if guest.login:
+            image = replace(image, user=guest.login[0], password=guest.login[1])
+        found = ways(self.site.access, vmi, image, address=guest.address, on_output=log)
         shell, _ = open_shell(found, prefer=kind, deadline=Deadline.after(seconds))
         return shell
 
@@ -303,6 +313,28 @@ class Scene:
         """A VM as the platform reports it now."""
         guest = self.guest(name)
         return vm.current(self.site.client, guest.namespace, guest.name)
+
+    def vmi(self, name: str) -> Obj:
+        """A VM's VirtualMachineInstance as it is now."""
+        guest = self.guest(name)
+        return self.site.client.get(VMI, guest.name, guest.namespace)
+
+    def project(self, name: str) -> None:
+        """Have this scenario's namespace called so, before anything is in it.
+
+        Raises EnvironmentBroken when a namespace of that name is there and no run of virtlab made it.
+        """
+        found = self.site.client.find(NAMESPACE, name)
+        if found is not None and RUN_LABEL not in (found["metadata"].get("labels") or {}):
+            raise EnvironmentBroken(
+                f"the name {name} for a namespace of this run",
+                "a namespace of that name exists, and no run of virtlab made it",
+                self.site.client.server,
+                "remove it, or leave this scenario out",
+            )
+        if found is not None:
+            self.site.client.delete(NAMESPACE, name, wait=Deadline.after(GONE_S))
+        self.namespace = name
 
     def let_go(self) -> None:
         """Close the consoles; all else stays."""
