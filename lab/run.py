@@ -17,6 +17,7 @@ from lab.core import process, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import AccessDenied, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
 from lab.core.undo import UndoStack
+from lab.evidence import versions
 from lab.faults.port import FaultPort
 from lab.target.capabilities import Capabilities, detect
 from lab.target.connect import connect
@@ -72,6 +73,10 @@ class Lab:
             with _timed(self.phases, "nodes read"):
                 snapshot.refresh(self.client, self.capabilities.workers)
         return self
+
+    def versions(self) -> dict[str, str]:
+        """Of the cluster and what runs on it; what cannot be found out is left out."""
+        return versions.of_cluster(self.client, self.target, self.capabilities.workers, self.capabilities.facts)
 
     def _reach(self) -> Client:
         """The cluster of the target; a lab that does not answer is started, and then also ended by this run."""

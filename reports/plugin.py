@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -15,13 +16,15 @@ from typing import Any, TextIO
 
 import pytest
 
-from lab.core import trace
+from lab.core import facts, trace
 from lab.core.errors import verdict_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
 from reports.terminal import HEARTBEAT_S, PATIENCE_S, Terminal
 
 SHOWN = frozenset({"wait", "probe", "lab"})
 """Sorts of activity that get lines; all others are in the record only."""
+COUNTING = re.compile(r"\d+(?:\.\d+)?(?= ?(?:s|ms|%|seconds?)\b)")
+"""What changes in a text while nothing happens but time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +51,8 @@ class Live:
         self._step: StepRecord | None = None
         self._began = 0.0
         self._told: dict[int, float] = {}
+        self._seen: dict[int, str] = {}
+        """Span -> what it showed last, without what only counts time."""
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @pytest.hookimpl(trylast=True)
@@ -104,7 +109,7 @@ class Live:
         step.status, step.message = str(verdict), message
         step.seconds = round(time.monotonic() - self._began_step, 3)
         self.terminal.step_ended(step)
-        self.record.write()
+        self.record.write(urgent=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -124,6 +129,7 @@ class Live:
         if (scenario := self._scenario) is None or self.record is None:
             return
         scenario.seconds = round(time.monotonic() - self._began, 3)
+        scenario.ended = now()
         self.terminal.scenario_ended(scenario, explained=any(s.message for s in scenario.steps))
         self._scenario = None
         self.record.write()
@@ -140,6 +146,9 @@ class Live:
 
     def _traced(self, event: trace.Event) -> None:
         """What the lab says it does: to the record when it changes, to the terminal when it takes long enough."""
+        if event.what == facts.WHAT:
+            self._keep(event.data["fact"])
+            return
         if event.kind == "noted":
             self._remember(event)
             self.terminal.note(f"{event.subject}: {event.text}" if event.subject else event.text)
@@ -150,22 +159,40 @@ class Live:
             if event.span in self._told or event.what != "wait":
                 self._remember(event)
             self._told.pop(event.span, None)
+            self._seen.pop(event.span, None)
             return
-        if event.kind == "observed" and event.changed:
+        changed = self._changed(event)
+        if event.kind == "observed" and changed:
             self._remember(event)
-        self._show(event)
+        self._show(event, changed)
+
+    def _changed(self, event: trace.Event) -> bool:
+        """Whether something else is seen than before; a countdown is no change."""
+        kind = COUNTING.sub("#", event.text)
+        before, self._seen[event.span] = self._seen.get(event.span), kind
+        return kind != before
 
     def _remember(self, event: trace.Event) -> None:
-        if self._step is not None and event.text:
-            self._step.notes.append(f"{event.subject}: {event.text} ({event.elapsed:.1f} s)")
+        step = self._step
+        if step is None or not event.text:
+            return
+        said = f"{event.subject}: {event.text}" if event.subject else event.text
+        step.notes.append(f"{said} ({event.elapsed:.1f} s)" if event.elapsed else said)
 
-    def _show(self, event: trace.Event) -> None:
+    def _keep(self, fact: Any) -> None:
+        """A fact, with the step that it belongs to."""
+        if (scenario := self._scenario) is None:
+            return
+        step = next((i for i, s in enumerate(scenario.steps) if s is self._step), -1)
+        scenario.facts.append(facts.document(fact) | {"step": step, "at": now()})
+
+    def _show(self, event: trace.Event, changed: bool) -> None:
         if self.terminal.tty:
             self.terminal.wait(event.subject, event.text, event.elapsed, event.limit)
             return
         last = self._told.get(event.span)
         late = event.elapsed >= PATIENCE_S and last is None
-        if late or (last is not None and (event.changed or event.elapsed - last >= HEARTBEAT_S)):
+        if late or (last is not None and (changed or event.elapsed - last >= HEARTBEAT_S)):
             self._told[event.span] = event.elapsed
             self.terminal.wait(event.subject, event.text, event.elapsed, event.limit)
 

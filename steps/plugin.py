@@ -19,7 +19,8 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from lab.core import names
 from lab.core.errors import EnvironmentBroken, LabError, UsageError, verdict_of
-from lab.evidence.collect import collect
+from lab.evidence import versions
+from lab.evidence.ending import look
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 from lab.run import Lab
 from lab.target.inventory import Target, load
@@ -92,6 +93,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         raise pytest.UsageError(f"--run-id: wanted lower case letters, digits and dashes, found {run_id!r}")
     folder = Path(config.rootpath, config.option.out, run_id)
     record = RunRecord(run_id, folder, target={"name": target.name, "file": str(target.source)})
+    record.arguments = list(config.invocation_params.args)
+    record.versions = versions.of_code(target)
     record.scenarios = [_scenario(item) for item in scenarios]
     config.pluginmanager.register(record, "virtlab-record")
     config.pluginmanager.register(Run(config, target, record), "virtlab-run")
@@ -136,6 +139,7 @@ class Run:
             lab.open()
             lab.fault_each_policy(self._config.option.fault)
             self.record.target |= lab.capabilities.facts
+            self.record.versions |= lab.versions()
         return self._lab
 
     def _of(self, item: pytest.Item) -> ScenarioRecord | None:
@@ -174,6 +178,7 @@ class Run:
             return report
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
             scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
+            scenario.advice = getattr(error, "advice", "")
         ended = isinstance(error, EnvironmentBroken) or (isinstance(error, UsageError) and call.when == "setup")
         if ended and not self.record.broken:
             self.record.broken = _say(error)
@@ -185,10 +190,8 @@ class Run:
         """The end of a scenario: evidence first if it did not pass, then what it made, unless it is to be kept."""
         scenario = self._of(item)
         bad = scenario is not None and scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED, ""}
-        if bad and scenario is not None:
-            folder = self.record.folder / "evidence" / f"{self.record.scenarios.index(scenario) + 1:02d}"
-            collect(scene, folder)
-            scenario.evidence = str(folder.relative_to(self.record.folder))
+        if scenario is not None:
+            look(scene, self.record, scenario, bad=bad)
         if self._config.option.keep == "always" or (bad and self._config.option.keep == "failed"):
             scene.let_go()
         else:

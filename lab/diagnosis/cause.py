@@ -45,8 +45,20 @@ class Scope:
     nodes: tuple[str, ...]
 
 
+class Said(str):
+    """A sentence that knows the place it blames: a worker ("" for none) and one of :data:`lab.core.facts.PARTS`."""
+
+    node: str
+    part: str
+
+    def __new__(cls, text: str, node: str = "", part: str = "") -> Said:
+        made = super().__new__(cls, text)
+        made.node, made.part = node, part
+        return made
+
+
 def cause(scope: Scope, views: Sequence[WorkerView]) -> str:
-    """The cause, naming worker and VLAN; what is not known is said to be unknown."""
+    """The cause, naming worker and VLAN (a :class:`Said` where it has a place); the unknown is said to be unknown."""
     by_node = {view.node: view for view in views}
     for node in scope.nodes:
         if (view := by_node.get(node)) and (found := _own(scope, view)):
@@ -59,16 +71,19 @@ def _own(scope: Scope, view: WorkerView) -> str:
     """What the worker itself says against its network."""
     if view.bridge == "" and scope.localnet:
         reported = f", though nmstate still reports {view.reported}" if view.reported else ""
-        return (
+        return Said(
             f"{view.node} has no OVN bridge mapping for {scope.localnet} ({scope.segment}) in its Open vSwitch"
-            f"{reported}: nothing of that network leaves the node"
+            f"{reported}: nothing of that network leaves the node",
+            view.node,
+            "mapping",
         )
     if view.uplink:
-        return "; ".join(view.uplink)
+        return Said("; ".join(view.uplink), view.node, "uplink")
     if view.patch is False:
-        return f"{view.node} maps {scope.localnet} to {view.bridge}, and OVN has made no patch port between them"
+        said = f"{view.node} maps {scope.localnet} to {view.bridge}, and OVN has made no patch port between them"
+        return Said(said, view.node, "patch")
     if view.dark:
-        return f"spanning tree on {view.node} does not forward yet: {', '.join(view.dark)}"
+        return Said(f"spanning tree on {view.node} does not forward yet: {', '.join(view.dark)}", view.node, "bridge")
     return ""
 
 
@@ -82,15 +97,19 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
     for cut in (n for n in scope.nodes if n in silent):
         if answered:
             own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
-            return f"{own}, {_residents(answered)}: {scope.segment} does not pass between {cut} and the switch"
+            said = f"{own}, {_residents(answered)}: {scope.segment} does not pass between {cut} and the switch"
+            return Said(said, cut, "cable")
     if not answered:
         return _nobody(scope, views)
     if silent:
         others = f"; {', '.join(silent)} is cut off too, which is not on this path"
-        return f"the resident pod on {node} has an answer: the fault is in the VM or its port{others}"
-    return (
+        said = f"the resident pod on {node} has an answer: the fault is in the VM or its port{others}"
+        return Said(said, node, "vm")
+    return Said(
         f"the resident pod on {node} has an answer from {scope.gateway}, as all others have: "
-        f"{scope.segment} passes {node}, the fault is in the VM or its port"
+        f"{scope.segment} passes {node}, the fault is in the VM or its port",
+        node,
+        "vm",
     )
 
 
@@ -103,17 +122,20 @@ def _nobody(scope: Scope, views: Mapping[str, WorkerView]) -> str:
     pairs = [(node, peer, ok) for node, view in views.items() for peer, ok in view.peers.items()]
     meet = [p for p in pairs if p[2]]
     if meet and len(meet) == len(pairs):
-        return (
+        return Said(
             f"no resident on {', '.join(sorted(views))} has an answer from {scope.gateway} either, yet they reach each "
-            f"other on {scope.segment}: the gateway {scope.gateway} is down or cut off"
+            f"other on {scope.segment}: the gateway {scope.gateway} is down or cut off",
+            part="gateway",
         )
     if meet:
         apart = sorted({f"{a} and {b}" for a, b, ok in pairs if not ok and a < b})
-        return (
+        return Said(
             f"no resident has an answer from {scope.gateway}, and those on {', '.join(apart)} do not reach each other "
-            f"on {scope.segment}"
+            f"on {scope.segment}",
+            part="network",
         )
-    return (
+    return Said(
         f"no resident has an answer from {scope.gateway}, and none reaches another: {scope.segment} does not pass "
-        f"between {', '.join(sorted(views))} and the switch"
+        f"between {', '.join(sorted(views))} and the switch",
+        part="network",
     )

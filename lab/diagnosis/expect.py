@@ -5,9 +5,11 @@ A silence is only believed when packets were really sent; what proves nothing is
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from lab.access.kinds import NNCP, condition
+from lab.core import facts
 from lab.core.errors import Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
 from lab.diagnosis.gather import explain
@@ -20,14 +22,40 @@ from lab.topology.site import Site
 
 def reached(site: Site, check: Check) -> None:
     """Raises ProductFailure naming VM, worker, VLAN, what was sent and seen, and the cause; Inconclusive."""
-    check.seen.conclusive()
     loss = check.seen.statistics.loss_percent if check.seen.statistics else 100.0
-    if check.seen.reached and loss <= site.target.thresholds.ping_loss_percent:
+    held = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent
+    _tell(check, "answer", held)
+    check.seen.conclusive()
+    if held:
         return
     raise ProductFailure(
         f"{check.guest} to reach {check.what} on {check.segment}",
         f"{sentence(check)}; {_cause(site, check)}",
         str(check.seen.evidence or ""),
+    )
+
+
+def _tell(check: Check, wanted: str, held: bool) -> None:
+    """The look and what was wanted of it, for the record."""
+    seen, found = check.seen, check.seen.statistics
+    facts.tell(
+        check.guest.name,
+        facts.Check(
+            vm=check.guest.name,
+            node=check.guest.node,
+            what=check.what,
+            address=seen.target,
+            segment=check.segment.name,
+            nodes=check.nodes,
+            wanted=wanted,
+            outcome=seen.outcome.value,
+            held=held,
+            detail=seen.detail,
+            sent=found.sent if found else 0,
+            received=found.received if found else 0,
+            command=shlex.join(seen.evidence.argv) if seen.evidence else "",
+            output=seen.evidence.output[: facts.OUTPUT_LIMIT] if seen.evidence else "",
+        ),
     )
 
 
@@ -48,8 +76,10 @@ def sentence(check: Check) -> str:
 
 def silent(check: Check) -> None:
     """Raises ProductFailure when anything came back, Inconclusive when nothing was really sent."""
+    sent = check.seen.statistics.sent if check.seen.statistics else 0
+    _tell(check, "silence", check.seen.not_reached and sent > 0)
     check.seen.conclusive()
-    if not (check.seen.statistics and check.seen.statistics.sent):
+    if not sent:
         raise Inconclusive(
             f"packets sent from {check.guest} to {check.what}, so that silence means something",
             check.seen.detail,

@@ -6,10 +6,11 @@ nobody else from being looked at. It changes nothing and raises nothing of what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from lab.core import facts
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
 from lab.diagnosis.cause import Scope, WorkerView, cause
@@ -33,7 +34,26 @@ def explain(site: Site, segment: Segment, nodes: tuple[str, ...]) -> str:
     if network is None:
         return f"there is no resident on {segment}, so that the cause was not looked for"
     scope = Scope(segment.name, "" if network.bridge else network.localnet, segment.gateway, nodes)
-    return cause(scope, look(site, segment, network))
+    views = look(site, segment, network)
+    found = cause(scope, views)
+    tell_cause(scope, found, views)
+    return found
+
+
+def tell_cause(scope: Scope, found: str, views: Sequence[WorkerView] = ()) -> None:
+    """Hand a cause to the record, with the place that it blames and what each worker's readings said."""
+    facts.tell(
+        scope.segment,
+        facts.Cause(
+            found,
+            scope.segment,
+            scope.gateway,
+            scope.nodes,
+            getattr(found, "node", ""),
+            getattr(found, "part", ""),
+            tuple(asdict(view) for view in views),
+        ),
+    )
 
 
 def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:

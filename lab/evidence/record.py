@@ -3,25 +3,29 @@
 It is written while the run goes (one atomic replacement per change), so that a run which is killed leaves a record
 that says how far it came. Nothing here decides a verdict, and nothing here reads a cluster.
 
-Written to ``out/<run-id>/run.json``; ``schema`` rises by one with each change that a reader must know of. Times are
-UTC in RFC 3339, durations are seconds.
+Written to ``out/<run-id>/run.json`` with one scenario a line; ``schema`` rises by one with each change that a reader
+must know of (docs/record.md, ``run.schema.json``). Times are UTC in RFC 3339, durations are seconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
+COST = 40
+"""A record that is not urgent is written again after so many times what the last writing took: 2.5 % of a run."""
 
 
 class Verdict(StrEnum):
@@ -62,7 +66,7 @@ class StepRecord:
 
 @dataclass
 class ScenarioRecord:
-    """One scenario; ``verdict`` stays empty until it is known."""
+    """One scenario; ``verdict`` stays empty until it is known, ``ended`` until nothing of it changes any more."""
 
     name: str
     feature: str
@@ -70,11 +74,20 @@ class ScenarioRecord:
     tags: list[str] = field(default_factory=list)
     verdict: str = ""
     reason: str = ""
+    advice: str = ""
+    """The first lead: what to try, as the error that ended it says."""
     started: str = ""
+    ended: str = ""
     seconds: float = 0.0
     steps: list[StepRecord] = field(default_factory=list)
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured (:mod:`lab.core.facts`), each with its ``sort``, its ``step`` (index, -1: none) and ``at``."""
+    picture: str = ""
+    """Which of the run's pictures shows the network as it was."""
     evidence: str = ""
     """Folder with what was collected at a failure, relative to the record."""
+    evidence_missing: list[str] = field(default_factory=list)
+    """What could not be collected, and why."""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,19 +99,33 @@ class RunRecord:
     folder: Path
     started: str = field(default_factory=now)
     ended: str = ""
+    written: str = ""
+    """When the record was last written: how far a run that was killed came."""
     state: str = "running"
     exit_code: int | None = None
+    process: dict[str, Any] = field(default_factory=lambda: {"pid": os.getpid(), "host": socket.gethostname()})
+    arguments: list[str] = field(default_factory=list)
     target: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of everything that took part, by name."""
     broken: str = ""
     """Why the environment was given up, if it was."""
-    scenarios: list[ScenarioRecord] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     """What could not be undone, or was kept by wish, with the command that removes it."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds of what happens outside of scenarios: lab up, clean-up."""
+    """Seconds of what happens outside of scenarios: lab up, clean-up; and of keeping the record."""
+    pictures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The network as it was found, by name (:mod:`lab.evidence.picture`)."""
+    scenarios: list[ScenarioRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._lines: dict[int, str] = {}
+        self._next = 0.0
+        self.spent = 0.0
+        """Seconds that writing took so far; part of ``phases`` at the end."""
+        self.unwritten = ""
+        """Why the last attempt to write failed; empty when it did not."""
 
     @property
     def path(self) -> Path:
@@ -119,18 +146,56 @@ class RunRecord:
     def finish(self, state: str, exit_code: int) -> None:
         """Close the record with the run's exit code."""
         self.state, self.exit_code, self.ended = state, exit_code, now()
+        self.phases["record"] = round(self.spent, 3)
+        self._lines.clear()
         self.write()
 
     def document(self) -> dict[str, Any]:
         """The record as it is written."""
-        body = {"schema": SCHEMA, "verdict": str(self.verdict()) if self.state != "running" else ""} | asdict(self)
-        del body["folder"]
-        return body
+        return self._head() | {"scenarios": [asdict(s) for s in self.scenarios]}
 
-    def write(self) -> None:
-        """Replace the file in one step; a reader sees the old or the new record, never half of one."""
+    def _head(self) -> dict[str, Any]:
+        verdict = str(self.verdict()) if self.state != "running" else ""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"folder", "scenarios"}}
+        return {"schema": SCHEMA, "verdict": verdict} | own
+
+    def write(self, *, urgent: bool = True) -> None:
+        """Replace the file in one step; a reader sees the old or the new record, never half of one.
+
+        One that is not urgent may be left to the next. A disk that takes nothing ends no run: ``unwritten`` says why.
+        """
+        began = time.monotonic()
+        if not urgent and began < self._next:
+            return
         with self._lock:
-            write_atomically(self.path, json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n")
+            self.written = now()
+            try:
+                write_atomically(self.path, self._text())
+                self.unwritten = ""
+            except OSError as error:
+                self.unwritten = f"{self.path}: {error.strerror or error}"
+            took = time.monotonic() - began
+            self._next = began + (COST + 1) * took
+            self.spent += took
+
+    def _text(self) -> str:
+        """One key a line, the scenarios last, one a line: what is left of a file that was cut off can be read."""
+        head = [f"{_json(key)}: {_json(value)}" for key, value in self._head().items()]
+        lines = [self._line(s) for s in self.scenarios]
+        return "{" + ",\n ".join(head) + ',\n "scenarios": [\n' + ",\n".join(lines) + "\n]}\n"
+
+    def _line(self, scenario: ScenarioRecord) -> str:
+        """Those that have ended are not put into words again."""
+        key = id(scenario)
+        if not scenario.ended:
+            return _json(asdict(scenario))
+        if key not in self._lines:
+            self._lines[key] = _json(asdict(scenario))
+        return self._lines[key]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -143,21 +208,6 @@ def write_atomically(path: Path, text: str) -> None:
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(name).unlink(missing_ok=True)
         raise
-
-
-def load(path: Path) -> RunRecord:
-    """Read a record back.
-
-    Raises:
-        ValueError: the file is no record, or one of a newer schema; the message names both.
-    """
-    body: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if body.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: wanted a run record of schema {SCHEMA}, found {body.get('schema')!r}")
-    rest = {k: v for k, v in body.items() if k not in {"schema", "verdict", "scenarios"}}
-    scenarios = [
-        ScenarioRecord(**{**s, "steps": [StepRecord(**step) for step in s["steps"]]}) for s in body["scenarios"]
-    ]
-    return RunRecord(folder=path.parent, scenarios=scenarios, **rest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.core import process, trace
+from lab.core import facts, process, trace
 from lab.core.deadline import Deadline
 from lab.core.result import CommandResult
 
@@ -23,6 +23,7 @@ class FaultPort:
     def set(self, spec: Sequence[str]) -> CommandResult:
         """Inject a fault, e.g. ``("vlan-cut", "worker-2", "2024")``. Raises CommandFailed with both streams."""
         trace.note("fault", f"set {' '.join(spec)}")
+        facts.tell("fault", facts.Fault(" ".join(spec)))
         return self._run("set", *spec)
 
     def heal(self, spec: Sequence[str] = ()) -> CommandResult:

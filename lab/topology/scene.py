@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lab.access.errors import Rejected
 from lab.access.kinds import NAMESPACE, VMI, Obj
-from lab.core import trace
+from lab.core import facts, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless
 from lab.core.names import RUN_LABEL, owned, ownership, unique
@@ -285,6 +285,7 @@ class Scene:
         )
         guest.visited.append(done.target)
         trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
+        facts.tell(guest.name, facts.Migration(name, done.name, done.source, done.target, round(done.seconds, 3)))
         return done
 
     def fate(self, name: str) -> Fate:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from lab.evidence.reading import load
+
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +45,9 @@ CONFTEST = """
 
         def fault_each_policy(self, specs):
             pass
+
+        def versions(self):
+            return {"OVN": "24.03.1"}
 
         def close(self, *, keep):
             print("closed")
@@ -89,9 +94,32 @@ CONFTEST = """
     def wrong():
         raise KeyError("oops")
 
+    @then("the run is killed")
+    def killed():
+        import os
+
+        os.kill(os.getpid(), 9)
+
     @then("somebody presses Ctrl-C")
     def interrupt():
         raise KeyboardInterrupt
+
+    @then("a check is made")
+    def check():
+        from lab.core import facts
+
+        seen = facts.Check("a", "w1", "gateway", "192.168.24.1", "VLAN 2024", ("w1",), "answer", "reached", True)
+        facts.tell("a", seen)
+
+    @then("it counts down")
+    def counts_down():
+        moments = iter([*(f"listening for {n} s" for n in range(6)), "forwarding"])
+
+        def observe():
+            text = next(moments)
+            return Seen(text, text == "forwarding")
+
+        wait_until("port x", "forwarding", observe, deadline=Deadline.after(20), changes=Periodic(0.2, "test"))
 
     @then("it waits")
     def waits():
@@ -223,6 +251,31 @@ def test_waits_show_what_they_wait_for(pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*VM demo/a: phase Scheduling (1s of 20s)"])
     assert any("phase Running" in note for note in record["scenarios"][0]["steps"][1]["notes"])
+
+
+def test_a_countdown_is_one_line_until_something_else_is_seen(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="it counts down")
+    lines = [line for line in result.stdout.lines if "port x: listening" in line]
+    assert len(lines) == 1, lines
+    notes = record["scenarios"][0]["steps"][1]["notes"]
+    assert [note.partition(" (")[0] for note in notes][:2] == ["port x: listening for 0 s", "port x: forwarding"]
+
+
+def test_what_is_measured_is_kept_with_its_step_and_the_versions_too(pytester: pytest.Pytester) -> None:
+    _, record = run(pytester, one="a check is made")
+    (fact,) = record["scenarios"][0]["facts"]
+    assert (fact["sort"], fact["step"], fact["vm"], fact["held"]) == ("check", 1, "a", True)
+    assert record["versions"]["OVN"] == "24.03.1"
+    assert record["versions"]["target file"].startswith("sha256:")
+    assert record["arguments"]
+    assert load(pytester.path / "out" / "r1" / "run.json").counts() == {"passed": 2}
+
+
+def test_a_run_that_is_killed_leaves_a_record_that_says_so(pytester: pytest.Pytester) -> None:
+    run(pytester, two="the run is killed")
+    found = load(pytester.path / "out" / "r1" / "run.json")
+    assert found.state == "killed"
+    assert [s.verdict for s in found.scenarios] == ["passed", ""]
 
 
 def test_ctrl_c_closes_the_lab_and_the_record(pytester: pytest.Pytester) -> None:

@@ -1,0 +1,98 @@
+"""The network as it was found, as plain data for a drawing: workers with bridges, bonds, ports and VMs; the segments.
+
+It reads what nmstate reports and what each worker's own Open vSwitch says, side by side, since the two may differ: that
+difference is often the cause. It judges nothing and raises nothing of what it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lab.core.deadline import Deadline
+from lab.core.errors import LabError
+from lab.evidence.record import now
+from lab.nmstate.state import NodeState
+from lab.ovn.switch import NodeSwitch
+from lab.topology.scene import Scene
+
+BUDGET_S = 10.0
+MOST = 12
+"""Workers in one picture: those with a VM of the scenario first."""
+DRAWN = frozenset({"ethernet", "bond", "ovs-bridge", "linux-bridge", "vlan"})
+"""Types of links that are drawn; veths, taps and the like are pods' and guests'."""
+
+
+def take(scene: Scene) -> dict[str, Any]:
+    """The picture of a scenario's workers and segments, at this moment."""
+    site, deadline = scene.site, Deadline.after(BUDGET_S)
+    used = [guest.node for guest in scene.guests.values() if guest.node]
+    shown = sorted(site.workers, key=lambda node: node not in used)[:MOST]
+    with ThreadPoolExecutor(2, "picture") as pool:
+        switches = pool.submit(site.reader.read_all, shown, deadline=deadline)
+        states = pool.submit(_states, scene)
+        workers = [_worker(scene, n, states.result().get(n), switches.result()[n]) for n in sorted(shown)]
+    return {
+        "taken": now(),
+        "workers": workers,
+        "segments": _segments(scene),
+        "left_out": len(site.workers) - len(shown),
+    }
+
+
+def _states(scene: Scene) -> dict[str, NodeState]:
+    try:
+        return {state.node: state for state in scene.site.policies.node_states()}
+    except LabError:
+        return {}
+
+
+def _worker(scene: Scene, node: str, state: NodeState | None, switch: NodeSwitch | LabError) -> dict[str, Any]:
+    trouble = switch.headline if isinstance(switch, LabError) else ""
+    ports = () if isinstance(switch, LabError) else switch.ports
+    return {
+        "name": node,
+        "links": _links(state),
+        "mappings": dict(switch.mappings) if isinstance(switch, NodeSwitch) else {},
+        "ports": [
+            {
+                "name": p.name,
+                "bridge": p.bridge,
+                "stp": p.stp,
+                "tag": p.tag,
+                "trunks": list(p.trunks),
+                "interfaces": list(p.interfaces),
+                "up": p.up,
+            }
+            for p in ports
+        ],
+        "vms": [
+            {"name": g.name, "segment": str(g.segment), "addresses": list(g.addresses)}
+            for g in scene.guests.values()
+            if g.node == node
+        ],
+        "trouble": trouble or ("" if state else "nmstate reports nothing of it"),
+    }
+
+
+def _links(state: NodeState | None) -> list[dict[str, Any]]:
+    if state is None:
+        return []
+    return [
+        {"name": i.name, "type": i.type, "state": i.state, "controller": i.controller, "ports": list(i.ports)}
+        for i in state.interfaces.values()
+        if i.type in DRAWN
+    ]
+
+
+def _segments(scene: Scene) -> list[dict[str, Any]]:
+    """Those that the scenario's VMs and the residents are in; all of the target when there are none."""
+    site = scene.site
+    used = {str(g.segment) for g in scene.guests.values()} | set(site.residents.of)
+    known: Sequence[Any] = site.target.segments
+    return [
+        {"name": s.name, "vlan": s.vlan, "gateway": s.gateway, "subnet": s.subnet, "outside": s.outside}
+        for s in known
+        if not used or s.name in used
+    ]
