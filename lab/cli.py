@@ -32,8 +32,10 @@ OWN = {
     "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
+    "report": "a run's reports again, from its record: virtlab report [RUN] [--html | --junit | --markdown | --json]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
+REPORTS = {"report": "reports.cli"}
 DEFAULT_TARGET = "targets/embedded.yaml"
 RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault"})
 """Options of `run` that take a word; `steps.plugin` defines them."""
@@ -60,6 +62,8 @@ def _main(given: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])
     if command == "run":
         return _run(given[1:])
+    if command in REPORTS:
+        return _reports(command, given[1:])
     if command == "clean":
         return _clean(given[1:])
     if command == "nics":
@@ -100,6 +104,13 @@ def _run(arguments: list[str]) -> int:
     settings = os.path.join(root, "pyproject.toml")  # noqa: PTH118
     plain = ["-m", "pytest", "-c", settings, "--rootdir", root, "-p", "no:cacheprovider", "-r", "N", "--no-header"]
     return os.execv(sys.executable, [sys.executable, *plain, *([] if chosen else [features]), *given])
+
+
+def _reports(command: str, arguments: list[str]) -> int:
+    """The commands on records: each a module of the reports with a `main` of its own."""
+    from importlib import import_module
+
+    return int(import_module(REPORTS[command]).main(arguments))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -12,14 +12,19 @@ import re
 import sys
 import time
 from collections.abc import Callable, Generator
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
 from lab.core import facts, trace
 from lab.core.errors import verdict_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
+from reports.cli import write
 from reports.terminal import HEARTBEAT_S, PATIENCE_S, Terminal
+
+if TYPE_CHECKING:
+    from reports.allureplugin import Filler
 
 SHOWN = frozenset({"wait", "probe", "lab"})
 """Sorts of activity that get lines; all others are in the record only."""
@@ -54,6 +59,7 @@ class Live:
         self._seen: dict[int, str] = {}
         """Span -> what it showed last, without what only counts time."""
         self._unsubscribe: Callable[[], None] = lambda: None
+        self._allure: Filler | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -67,6 +73,10 @@ class Live:
         if reporter is not None:
             reporter.showfspath = False
         self._unsubscribe = trace.subscribe(self._traced)
+        if folder := getattr(session.config.option, "allure_report_dir", None):
+            from reports.allureplugin import Filler
+
+            self._allure = Filler(self.record, Path(folder))
         target = self.record.target
         self.terminal.line(f"run {self.record.run_id} on {target.get('name', '?')} ({target.get('file', '?')})")
 
@@ -133,6 +143,8 @@ class Live:
         self.terminal.scenario_ended(scenario, explained=any(s.message for s in scenario.steps))
         self._scenario = None
         self.record.write()
+        if self._allure is not None:
+            self._allure.scenario = scenario
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
@@ -198,10 +210,18 @@ class Live:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self) -> None:
-        """The verdicts and the path of the record, last of all."""
+        """The verdicts and the path of the record, last of all; the reports that need no asking for."""
         self._unsubscribe()
-        if self.record is not None:
-            self.terminal.summary(self.record)
+        if self.record is None:
+            return
+        if self._allure is not None:
+            self._allure.end()
+        self.terminal.summary(self.record)
+        for name in ("html", "junit"):
+            try:
+                self.terminal.line(f"{name}: {write(self.record, name)}")
+            except OSError as error:
+                self.terminal.line(f"{name}: not written, {error.filename or self.record.folder}: {error.strerror}")
 
     def pytest_unconfigure(self) -> None:
         """Give the duplicate of standard output back."""

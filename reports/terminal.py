@@ -141,6 +141,8 @@ class Terminal:
             self.block("the environment broke: " + headline(record.broken), Verdict.BROKEN)
         for left in record.leftovers:
             self.line(f"  left behind: {clean(left)}")
+        if record.unwritten:
+            self.block(f"the record could not be written: {record.unwritten}", Verdict.BROKEN)
         self.line(f"record: {record.path}")
 
 

@@ -31,6 +31,7 @@ def look(scene: Scene, record: RunRecord, scenario: ScenarioRecord, *, bad: bool
         folder = record.folder / "evidence" / name
         scenario.evidence_missing = collect(scene, folder)
         scenario.evidence = str(folder.relative_to(record.folder))
+        scenario.evidence_files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 def _tell_policies(scene: Scene) -> None:

@@ -20,6 +20,8 @@ from lab.topology.scene import Scene
 BUDGET_S = 10.0
 MOST = 12
 """Workers in one picture: those with a VM of the scenario first."""
+INTEGRATION = "br-int"
+"""OVN's own bridge: of its many ports only the patches to other bridges are drawn."""
 DRAWN = frozenset({"ethernet", "bond", "ovs-bridge", "linux-bridge", "vlan"})
 """Types of links that are drawn; veths, taps and the like are pods' and guests'."""
 
@@ -66,6 +68,7 @@ def _worker(scene: Scene, node: str, state: NodeState | None, switch: NodeSwitch
                 "up": p.up,
             }
             for p in ports
+            if p.bridge != INTEGRATION or "patch" in p.types
         ],
         "vms": [
             {"name": g.name, "segment": str(g.segment), "addresses": list(g.addresses)}
@@ -92,7 +95,14 @@ def _segments(scene: Scene) -> list[dict[str, Any]]:
     used = {str(g.segment) for g in scene.guests.values()} | set(site.residents.of)
     known: Sequence[Any] = site.target.segments
     return [
-        {"name": s.name, "vlan": s.vlan, "gateway": s.gateway, "subnet": s.subnet, "outside": s.outside}
+        {
+            "name": s.name,
+            "vlan": s.vlan,
+            "gateway": s.gateway,
+            "subnet": s.subnet,
+            "outside": s.outside,
+            "localnet": site.residents.networks[s.name].localnet if s.name in site.residents.networks else "",
+        }
         for s in known
         if not used or s.name in used
     ]

@@ -86,6 +86,8 @@ class ScenarioRecord:
     """Which of the run's pictures shows the network as it was."""
     evidence: str = ""
     """Folder with what was collected at a failure, relative to the record."""
+    evidence_files: list[str] = field(default_factory=list)
+    """What was collected, relative to that folder."""
     evidence_missing: list[str] = field(default_factory=list)
     """What could not be collected, and why."""
     details: dict[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ What is observed is handed back as it is; judging it is for others.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -275,14 +276,20 @@ class Scene:
     def migrate(self, name: str, to: str = "") -> migration.Migration:
         """Migrate a VM to a worker, or wherever the scheduler wants. Raises as migration.migrate."""
         guest = self._ready(name)
-        done = migration.migrate(
-            self.site.client,
-            guest.namespace,
-            guest.name,
-            to=to,
-            labels=ownership(self.site.run_id),
-            deadline=Deadline.after(MIGRATE_S),
-        )
+        began = time.monotonic()
+        try:
+            done = migration.migrate(
+                self.site.client,
+                guest.namespace,
+                guest.name,
+                to=to,
+                labels=ownership(self.site.run_id),
+                deadline=Deadline.after(MIGRATE_S),
+            )
+        except LabError as error:
+            seconds = round(time.monotonic() - began, 3)
+            facts.tell(name, facts.Migration(name, "", guest.node, to, seconds, failed=error.headline))
+            raise
         guest.visited.append(done.target)
         trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
         facts.tell(guest.name, facts.Migration(name, done.name, done.source, done.target, round(done.seconds, 3)))

@@ -1,0 +1,86 @@
+"""`virtlab report`: every report again, from the record of a run and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab.core.errors import UsageError
+from lab.evidence.reading import find, load
+from lab.evidence.record import RunRecord, write_atomically
+
+HELP = "draw a run's reports again: virtlab report RUN [--html | --junit | --markdown | --json | --allure DIR ...]"
+PLACES = {"html": "report.html", "junit": "junit.xml", "markdown": "report.md"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0: drawn; 2: no such run, or a place that cannot be written."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _report(given)
+    except UsageError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"virtlab: cannot write {error.filename or 'the report'}: {error.strerror}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="virtlab report", description=HELP)
+    parser.add_argument("run", nargs="?", default="latest", help="a run's id, folder or run.json (default: the latest)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of run folders (default: %(default)s)")
+    for name, place in PLACES.items():
+        parser.add_argument(
+            f"--{name}", nargs="?", const="", metavar="FILE", help=f"(default: {place} beside the record; -: print)"
+        )
+    parser.add_argument("--json", action="store_true", help="print the record as the present schema has it")
+    parser.add_argument("--allure", type=Path, metavar="DIR", help="write results for `allure generate` into DIR")
+    return parser
+
+
+def _report(given: argparse.Namespace) -> int:
+    record = load(find(Path(given.run), given.out))
+    if given.json:
+        import json
+
+        print(json.dumps(record.document(), ensure_ascii=False, indent=2))
+    chosen = {name: getattr(given, name) for name in PLACES if getattr(given, name) is not None}
+    if given.allure is not None:
+        from reports import allure
+
+        print(f"allure: {allure.write(record, given.allure)} results in {given.allure}")
+    if not chosen and not given.json and given.allure is None:
+        from reports.terminal import Terminal
+
+        Terminal(sys.stdout).summary(record)
+        chosen = dict.fromkeys(PLACES, "")
+    for name, place in chosen.items():
+        if place == "-":
+            sys.stdout.write(_renderer(name)(record, None))
+            continue
+        print(f"{name}: {write(record, name, Path(place) if place else None)}")
+    return 0
+
+
+def write(record: RunRecord, name: str, place: Path | None = None) -> Path:
+    """Write one report, by default beside the record; returns where. Raises OSError."""
+    place = place or record.folder / PLACES[name]
+    write_atomically(place, _renderer(name)(record, place))
+    return place
+
+
+def _renderer(name: str) -> Callable[[RunRecord, Path | None], str]:
+    """Imports wait until they are needed: a run that draws nothing pays for nothing."""
+    if name == "html":
+        from reports import html
+
+        return html.render
+    if name == "junit":
+        from reports import junit
+
+        return lambda record, _: junit.render(record)
+    from reports import markdown
+
+    return lambda record, _: markdown.render(record)

@@ -1,0 +1,232 @@
+"""The reports drawn from a record: they agree with it, say what matters first, and what a guest printed stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from lab.evidence.record import RunRecord
+from reports import allure, html, junit, markdown, matrix, timeline, topology, words
+from reports.cli import main
+from tests.unit.evidence import records
+from tests.unit.evidence.records import HOSTILE
+
+ALL = ("passed", "failed", "broken", "inconclusive", "skipped", "")
+
+
+def hostile(folder: Path) -> RunRecord:
+    """A record with a guest's worst in every text of it."""
+    made = records.record(folder, "failed", "skipped", "passed")
+    bad = made.scenarios[0]
+    bad.name = bad.reason = bad.advice = bad.steps[2].message = HOSTILE
+    bad.steps[0].notes = [HOSTILE]
+    bad.evidence, bad.evidence_files, bad.evidence_missing = f"evidence/{HOSTILE}", [HOSTILE], [HOSTILE]
+    bad.facts = [records.check(False, HOSTILE), records.cause(HOSTILE), records.migration(), records.routes()]
+    bad.facts[0]["output"] = bad.facts[2]["vm"] = bad.facts[3]["document"]["findings"][0]["summary"] = HOSTILE
+    made.pictures["bad"]["workers"][1]["vms"][0]["name"] = HOSTILE
+    made.pictures[HOSTILE] = records.picture(vm=HOSTILE)
+    made.scenarios[1].reason = HOSTILE
+    made.target["name"] = made.versions["OVN"] = made.broken = HOSTILE
+    return made
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (("passed",), "Passed: the one scenario."),
+        (("passed", "passed"), "Passed: all 2 scenarios."),
+        (("passed", "skipped"), "Passed: 1 of 2 scenarios; 1 was skipped."),
+        (("passed", "failed"), "Failed: 1 of 2 scenarios shows the product at fault."),
+        (("failed", "failed", "broken"), "Failed: 2 of 3 scenarios show the product at fault."),
+        (("passed", "broken"), "No verdict: the environment broke. 1 of 2 scenarios passed"),
+        (("passed", "inconclusive"), "Inconclusive: 1 of 2 scenarios could not be observed."),
+        (("skipped", "skipped"), "Nothing was checked: of 2 scenarios none ran."),
+        ((), "Nothing was checked"),
+        (("passed", ""), "Incomplete: 1 of 2 scenarios passed, 1 did not run."),
+    ],
+)
+def test_the_verdict_is_said_in_words(tmp_path: Path, verdicts: tuple[str, ...], said: str) -> None:
+    assert words.headline(records.record(tmp_path, *verdicts))[1].startswith(said)
+
+
+def test_the_story_of_a_failure_is_cause_wanted_seen_and_lead() -> None:
+    scenario = records.scenario(1, "failed")
+    cause = scenario.facts[1]["text"]
+    scenario.reason = (
+        f"wanted: VM a to reach b\nfound: no answer (5 sent, 0 received); {cause}\nwhere: VLAN 2024\ntry: x"
+    )
+    found = words.story(scenario)
+    assert (found.cause, found.wanted, found.seen) == (cause, "VM a to reach b", "no answer (5 sent, 0 received)")
+    assert (found.where, found.step) == ("VLAN 2024", "Then vm-a reaches its gateway")
+
+
+def test_a_platforms_long_message_comes_down_to_its_end() -> None:
+    scenario = records.scenario(1, "failed", facts=[])
+    scenario.reason = (
+        "VM x: gave up after 34.3 s, it cannot get there any more: on worker-2: FailedCreatePodSandBox: Failed to "
+        'create pod sandbox: rpc error: (x): error adding container to network "n": failed bridge mapping validation'
+    )
+    said = 'on worker-2: error adding container to network "n": failed bridge mapping validation'
+    assert words.story(scenario).cause == said
+
+
+def test_html_is_one_file_that_loads_nothing_and_says_all(tmp_path: Path) -> None:
+    made = records.record(tmp_path, *ALL)
+    made.scenarios[0].facts = [records.migration(), records.routes()]
+    page = html.render(made)
+    assert not re.search(r'(?:src|href)="(?:https?:)?//|@import|url\(', page)
+    for scenario in made.scenarios:
+        assert scenario.name in page
+    for said in (
+        "Failed: 1 of 6",
+        "worker-2 has no OVN bridge mapping",
+        "ovs-br1",
+        "ECMP_LOCAL_REMOTE",
+        "180 ms",
+        "24.03.2",
+    ):
+        assert said in page, said
+    assert page.index('id="failed"') < page.index('id="scenarios"')
+
+
+def test_what_a_guest_printed_never_becomes_markup(tmp_path: Path) -> None:
+    made = hostile(tmp_path)
+    for page in (html.render(made), junit.render(made), markdown.render(made)):
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        # Inside of a fence of Markdown, or behind a backslash, it is text.
+        assert "<img" not in re.sub(r"```text\n.*?\n```|\\<", "", page, flags=re.S)
+    assert html.render(made).count("<script>") == 1
+    Xml.fromstring(junit.render(made))
+
+
+def test_links_of_a_report_elsewhere_lead_back_to_the_run(tmp_path: Path) -> None:
+    made = records.record(tmp_path / "out" / "r", "passed", "failed")
+    made.scenarios[1].evidence_files = ["objects/pod.yaml", "a b.txt"]
+    assert 'href="evidence/02/a%20b.txt"' in html.render(made)
+    assert 'href="../out/r/evidence/02/objects/pod.yaml"' in html.render(made, tmp_path / "site" / "r.html")
+
+
+def test_junit_counts_reasons_properties_and_verdicts(tmp_path: Path) -> None:
+    root = Xml.fromstring(junit.render(records.record(tmp_path, *ALL)))
+    assert {k: root.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "6", "failures": "1", "errors": "2", "skipped": "2",
+    }  # fmt: skip
+    assert [e.get("type") for e in root.iter("error")] == ["broken", "inconclusive"]
+    assert "found 3: worker-1" in str(next(root.iter("skipped")).get("message"))
+    assert {p.get("name"): p.get("value") for p in root.iter("property")}["OVN"] == "24.03.2"
+
+
+def test_junit_has_an_environment_that_broke_before_anything_ran(tmp_path: Path) -> None:
+    made = records.record(tmp_path, "skipped", "skipped")
+    made.broken = "wanted: an answer of the API server\nfound: connection refused"
+    root = Xml.fromstring(junit.render(made))
+    (error,) = root.iter("error")
+    assert root.get("errors") == "1"
+    assert "connection refused" in str(error.text)
+
+
+def test_the_break_is_drawn_where_diagnosis_named_it() -> None:
+    path = topology.Path(("worker-2",), "VLAN 2024", False, "worker-2", "mapping")
+    drawn = topology.draw(records.picture("worker-2"), path)
+    assert "vlan-2024: no mapping" in drawn
+    assert 'class="break"' in drawn
+    assert "broken at the mapping of worker-2" in drawn
+    held = topology.draw(records.picture(), topology.Path(("worker-2",), "VLAN 2024", True))
+    assert 'class="break"' not in held
+    assert 'class="path good"' in held
+
+
+@pytest.mark.parametrize("part", ["vm", "mapping", "patch", "bridge", "uplink", "cable", "network", "gateway", ""])
+@pytest.mark.parametrize("gateway", [True, False])
+def test_every_part_of_the_path_can_break(part: str, gateway: bool) -> None:
+    path = topology.Path(("worker-1", "worker-2"), "VLAN 2024", False, "worker-2", part, to_gateway=gateway)
+    drawn = topology.draw(records.picture(), path)
+    assert ('class="break"' in drawn) == bool(part)
+    assert 'class="path lost"' in drawn
+
+
+def test_a_worker_of_which_nothing_is_known_is_drawn_as_that() -> None:
+    picture = records.picture()
+    picture["workers"][0] = {"name": "worker-1", "trouble": "exec refused"}
+    assert "exec refused" in topology.draw(picture, None)
+
+
+def test_a_timeline_has_phases_losses_and_the_longest_silence() -> None:
+    drawn = timeline.draw(records.migration(3, 1400))
+    assert "PreparingTarget" in drawn
+    assert "1400 ms" in drawn
+    assert 'class="silence bad"' in drawn
+    assert "400 sent, 140 lost" in drawn
+    bare = timeline.draw({"vm": "a", "source": "x", "target": "y", "seconds": 2.0})
+    assert "Migration of a from x to y in 2.0 s" in bare
+
+
+def test_the_matrix_has_a_word_for_each_vm_in_each_zone(tmp_path: Path) -> None:
+    made = records.record(tmp_path, "passed")
+    made.scenarios[0].facts = [records.routes()]
+    (audit,) = matrix.audits(made)
+    assert audit.zones == ["worker-1", "worker-2", "worker-3"]
+    assert [(row.name, [c.word for c in row.cells]) for row in audit.rows] == [
+        ("vm-a", ["CRITICAL", "ok", "ok"]),
+        ("vm-b", ["ok", "ok", "ok"]),
+    ]
+
+
+def test_allure_has_steps_labels_links_attachments_environment_and_categories(tmp_path: Path) -> None:
+    made = records.record(tmp_path / "run", *ALL)
+    made.scenarios[0].tags = ["severity:critical", "issue:https://bugs.example/1", "localnet"]
+    (tmp_path / "run" / "evidence" / "02").mkdir(parents=True)
+    (tmp_path / "run" / "evidence" / "02" / "pod.yaml").write_text("kind: Pod")
+    made.scenarios[1].evidence_files = ["pod.yaml"]
+    folder = tmp_path / "allure"
+    assert allure.write(made, folder) == 6
+    found = {r["name"]: r for r in (json.loads(p.read_text()) for p in folder.glob("*-result.json"))}
+    assert [found[s.name]["status"] for s in made.scenarios] == [
+        "passed", "failed", "broken", "broken", "skipped", "skipped",
+    ]  # fmt: skip
+    first, failed = found[made.scenarios[0].name], found[made.scenarios[1].name]
+    assert {"name": "severity", "value": "critical"} in first["labels"]
+    assert first["links"][0]["url"] == "https://bugs.example/1"
+    assert [s["status"] for s in failed["steps"]] == ["passed", "passed", "failed"]
+    assert {a["name"] for a in failed["attachments"]} == {"the network", "vm-a to gateway 192.168.24.1", "pod.yaml"}
+    assert all((folder / a["source"]).is_file() for a in failed["attachments"])
+    assert found[made.scenarios[3].name]["statusDetails"]["message"].startswith("inconclusive: ")
+    assert "OVN=24.03.2" in (folder / "environment.properties").read_text()
+    assert len(json.loads((folder / "categories.json").read_text())) == 5
+
+
+def test_the_command_draws_all_from_the_record_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = records.record(tmp_path / "out" / "r1", "passed", "failed")
+    made.write()
+    at = ["--out", str(tmp_path / "out")]
+    assert main(["r1", *at]) == 0
+    assert {p.name for p in made.folder.iterdir()} == {"run.json", "report.html", "junit.xml", "report.md"}
+    assert "2 scenarios: 1 passed, 1 failed" in capsys.readouterr().out
+    assert main(["latest", "--json", *at]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "failed"
+    assert main(["r1", "--markdown", "-", *at]) == 0
+    assert capsys.readouterr().out.startswith("## Failed: 1 of 2")
+
+
+def test_the_command_says_what_it_cannot_read_or_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nowhere", "--out", str(tmp_path)]) == 2
+    assert "wanted: the record of a run at nowhere" in capsys.readouterr().err
+    records.record(tmp_path / "r", "passed").write()
+    (tmp_path / "file").write_text("")
+    assert main(["r", "--out", str(tmp_path), "--html", str(tmp_path / "file" / "x.html")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_large_report_is_small_enough(tmp_path: Path) -> None:
+    page = html.render(records.large(tmp_path))
+    assert len(page.encode()) <= 5_000_000
+    made = records.record(tmp_path, *["failed"] * 500)
+    for number, scenario in enumerate(made.scenarios):
+        scenario.picture = f"{number:03d}"
+        made.pictures[scenario.picture] = records.picture("worker-2", vm=f"vm-{number}")
+    assert len(html.render(made).encode()) <= 5_000_000
