@@ -28,7 +28,7 @@ from allure_commons.model2 import (
 from allure_commons.types import LabelType, LinkType, Severity
 
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, write_atomically
-from reports import timeline, topology, words
+from reports import timeline, topology, traffic, words
 from reports.html import path_of
 from reports.terminal import clean
 
@@ -151,11 +151,10 @@ def _attachments(record: RunRecord, scenario: ScenarioRecord, keep: Keep) -> lis
     if picture is not None and scenario.verdict in words.BAD:
         path, witnesses = path_of(scenario, picture)
         found.append(keep("the network", "image/svg+xml", _standing(topology.draw(picture, path, witnesses))))
+    for move in traffic.moves(scenario):
+        found.append(keep(f"{move.vm}: {move.way}", "image/svg+xml", _standing(timeline.draw(move))))
     for fact in scenario.facts:
-        if fact.get("sort") == "migration":
-            name = f"migration of {fact['vm']}: {fact['source']} to {fact['target']}"
-            found.append(keep(name, "image/svg+xml", _standing(timeline.draw(fact))))
-        elif fact.get("sort") == "check" and fact.get("output"):
+        if fact.get("sort") == "check" and fact.get("output"):
             text = f"$ {fact.get('command', '')}\n{fact['output']}"
             found.append(keep(f"{fact['vm']} to {fact.get('what', '')}", "text/plain", clean(text).encode()))
     folder = record.folder / scenario.evidence

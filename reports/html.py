@@ -19,12 +19,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lab.evidence.record import SCHEMA, RunRecord, ScenarioRecord, Verdict
-from reports import matrix, svg, timeline, topology, words
+from reports import matrix, svg, timeline, topology, traffic, words
 from reports.terminal import clean
 
 TEMPLATES = Path(__file__).with_name("templates")
 PICTURES = 40
 """Pictures of scenarios that did not pass in one report; each is some 15 KB."""
+LIMIT_MS = 1000
+"""A silence that stands out, where the record does not say what the target takes as too long."""
 MARKS = {
     "passed": "✓",
     "failed": "✗",
@@ -58,11 +60,10 @@ class Moved:
 
     id: str
     scenario: ScenarioRecord
-    fact: Mapping[str, Any]
+    move: traffic.Move
     drawing: Markup
     sent: int
     lost: int
-    longest: float
     bad: bool
     remarks: Sequence[str]
 
@@ -227,33 +228,29 @@ def path_of(
 
 
 def _migrations(record: RunRecord) -> list[Moved]:
+    limit = float(record.target.get("migration-gap-ms") or LIMIT_MS)
     found: list[Moved] = []
     for scenario in record.scenarios:
-        for fact in _of(scenario, "migration"):
-            probes = fact.get("probes") or ()
-            silences = [
-                (float(s["ms"]), float(p.get("limit_ms") or 0)) for p in probes for s in p.get("silences") or ()
-            ]
-            sent = sum(int(p["sent"]) for p in probes)
+        for move in traffic.moves(scenario):
+            sent = sum(p.sent for p in move.probes)
             found.append(
                 Moved(
                     id=f"m{len(found) + 1}",
                     scenario=scenario,
-                    fact={"failed": "", **fact},
-                    drawing=timeline.draw(fact),
+                    move=move,
+                    drawing=timeline.draw(move, limit),
                     sent=sent,
-                    lost=sent - sum(int(p["received"]) for p in probes),
-                    longest=max((ms for ms, _ in silences), default=0.0),
-                    bad=bool(fact.get("failed")) or any(limit and ms > limit for ms, limit in silences),
-                    remarks=[*_moments(fact), *(f"{p['title']}: {r}" for p in probes for r in p.get("remarks") or ())],
+                    lost=sent - sum(p.received for p in move.probes),
+                    bad=bool(move.failed) or any(s.open or s.ms > limit for p in move.probes for s in p.silences),
+                    remarks=[*_moments(move), *(f"{p.title}: {r}" for p in move.probes for r in p.remarks)],
                 )
             )
     return found
 
 
-def _moments(fact: Mapping[str, Any]) -> list[str]:
+def _moments(move: traffic.Move) -> list[str]:
     """The phases in words, for those too short to be written in."""
-    phases = [f"{p['name']} {float(p['at_s']):.2f} s" for p in fact.get("phases") or ()]
+    phases = [f"{name} {at:.2f} s" for name, at in move.phases]
     return [", ".join(phases)] if phases else []
 
 

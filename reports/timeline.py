@@ -5,13 +5,12 @@ It draws moments as the record has them; a migration without phases or probes is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
 from reports import svg
+from reports.traffic import Move, Probe
 
 WIDTH, LEFT, RIGHT = 900, 216, 12
 LANE, PROBE = 30, 58
@@ -31,20 +30,16 @@ class Scale:
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
-def draw(fact: Mapping[str, Any]) -> Markup:
-    """The timeline of a fact of the sort ``migration``."""
-    probes = list(fact.get("probes") or ())[:MOST]
-    seconds = float(fact["seconds"])
-    scale = Scale(
-        min([0.0, *(float(p["began_s"]) for p in probes)]), max([seconds, *(float(p["ended_s"]) for p in probes)])
-    )
+def draw(move: Move, limit_ms: float = 0.0) -> Markup:
+    """The timeline; silences over *limit_ms* (0: none is) stand out."""
+    probes = list(move.probes)[:MOST]
+    scale = Scale(min([0.0, *(p.began_s for p in probes)]), max([move.seconds, *(p.ended_s for p in probes)]))
     height = 44 + LANE + len(probes) * PROBE + 8
-    parts = [*_axis(scale, height), *_phases(fact, scale, seconds)]
+    parts = [*_axis(scale, height), *_phases(move, scale)]
     for index, probe in enumerate(probes):
-        parts += _probe(probe, scale, 44 + LANE + 12 + index * PROBE)
-    label = f"Migration of {fact['vm']} from {fact['source']} to {fact['target']} in {seconds:.1f} s"
-    worst = max((s["ms"] for p in probes for s in p.get("silences") or ()), default=0)
-    return svg.drawing(WIDTH, height, f"{label}; longest silence {worst:.0f} ms", parts, "timeline")
+        parts += _probe(probe, scale, 44 + LANE + 12 + index * PROBE, limit_ms)
+    label = f"{move.vm}, {move.way}, in {move.seconds:.1f} s; longest silence {move.longest_ms:.0f} ms"
+    return svg.drawing(WIDTH, height, label, parts, "timeline")
 
 
 def _axis(scale: Scale, height: float) -> list[Markup]:
@@ -61,71 +56,58 @@ def _axis(scale: Scale, height: float) -> list[Markup]:
     return parts
 
 
-def _phases(fact: Mapping[str, Any], scale: Scale, seconds: float) -> list[Markup]:
+def _phases(move: Move, scale: Scale) -> list[Markup]:
     y = 32
-    parts = [svg.text(LEFT - 8, y + 18, f"{fact['source']} → {fact['target']}", "small", "end", LEFT - 12)]
-    phases = [(str(p["name"]), float(p["at_s"])) for p in fact.get("phases") or ()]
-    if not phases:
-        phases = [("migration", 0.0), ("done", seconds)]
+    parts = [svg.text(LEFT - 8, y + 18, move.way, "small", "end", LEFT - 12)]
+    phases = list(move.phases) or [("migration", 0.0), ("done", move.seconds)]
     for index, ((name, began), (_, ended)) in enumerate(pairwise(phases)):
         x, width = scale(began), max(1.5, scale(ended) - scale(began))
-        parts.append(
-            svg.element(
-                "g",
-                svg.element("title", f"{name}: {began:.2f} to {ended:.2f} s"),
-                svg.rect(x, y, width, LANE - 4, f"phase p{index % 4}", 3),
-            )
-        )
+        tip = svg.element("title", f"{name}: {began:.2f} to {ended:.2f} s")
+        parts.append(svg.element("g", tip, svg.rect(x, y, width, LANE - 4, f"phase p{index % 4}", 3)))
         if width > svg.NARROW * min(len(name), 5) + 8:
             parts.append(svg.text(x + width / 2, y + 17, name, "small", width=width - 4))
     name, at = phases[-1]
-    bad = bool(fact.get("failed")) or name == "Failed"
+    bad = bool(move.failed) or name == "Failed"
     parts.append(svg.line([(scale(at), y - 4), (scale(at), y + LANE)], "end bad" if bad else "end"))
     return parts
 
 
-def _probe(probe: Mapping[str, Any], scale: Scale, y: float) -> list[Markup]:
-    """Round trips as a line, lost packets as ticks, silences as bars with their length."""
-    sent, received = int(probe["sent"]), int(probe["received"])
+def _probe(probe: Probe, scale: Scale, y: float, limit_ms: float) -> list[Markup]:
+    """Round trips as a line, silences as bars, the longest with its length."""
     parts = [
-        svg.text(LEFT - 8, y + 14, str(probe["title"]), "small", "end", LEFT - 12),
-        svg.text(LEFT - 8, y + 30, f"{sent} sent, {sent - received} lost", "small dim", "end", LEFT - 12),
-        svg.rect(scale(float(probe["began_s"])), y, scale(float(probe["ended_s"])) - scale(float(probe["began_s"])),
-                 PROBE - 16, "lane", 3),
-    ]  # fmt: skip
-    parts += _samples(probe.get("samples") or (), scale, y)
-    limit = float(probe.get("limit_ms") or 0)
-    for silence in probe.get("silences") or ():
-        began, ms = float(silence["at_s"]), float(silence["ms"])
-        x, width = scale(began), max(2.0, scale(began + ms / 1000) - scale(began))
-        bad = bool(silence.get("open")) or (limit > 0 and ms > limit)
-        parts.append(
-            svg.element(
-                "g",
-                svg.element("title", f"no answer for {ms:.0f} ms from {began:.2f} s on"),
-                svg.rect(x, y, width, PROBE - 16, "silence bad" if bad else "silence", 2),
-            )
+        svg.text(LEFT - 8, y + 14, probe.title, "small", "end", LEFT - 12),
+        svg.text(LEFT - 8, y + 30, f"{probe.sent} sent, {probe.sent - probe.received} lost", "small dim", "end"),
+        svg.rect(scale(probe.began_s), y, scale(probe.ended_s) - scale(probe.began_s), PROBE - 16, "lane", 3),
+    ]
+    parts += _samples(probe, scale, y)
+    for silence in probe.silences:
+        x, width = scale(silence.at_s), max(2.0, scale(silence.at_s + silence.ms / 1000) - scale(silence.at_s))
+        bad = silence.open or (limit_ms > 0 and silence.ms > limit_ms)
+        said = f"no answer for {silence.ms:.0f} ms from {silence.at_s:.2f} s on" + (
+            f", {silence.phase}" if silence.phase else ""
         )
-    longest = max(probe.get("silences") or (), key=lambda s: float(s["ms"]), default=None)
+        tip = svg.element("title", said)
+        parts.append(svg.element("g", tip, svg.rect(x, y, width, PROBE - 16, "silence bad" if bad else "silence", 2)))
+    longest = max(probe.silences, key=lambda s: s.ms, default=None)
     if longest is not None:
-        x, said = scale(float(longest["at_s"]) + float(longest["ms"]) / 1000) + 4, f"{float(longest['ms']):.0f} ms"
+        x, said = scale(longest.at_s + longest.ms / 1000) + 4, f"{longest.ms:.0f} ms"
         end = x + len(said) * svg.NARROW > WIDTH - RIGHT
-        parts.append(svg.text(scale(float(longest["at_s"])) - 4 if end else x, y + 14, said, "strong small halo",
-                              "end" if end else "start"))  # fmt: skip
+        x, anchor = (scale(longest.at_s) - 4, "end") if end else (x, "start")
+        parts.append(svg.text(x, y + 14, said, "strong small halo", anchor))
     return parts
 
 
-def _samples(samples: Sequence[Sequence[float]], scale: Scale, y: float) -> list[Markup]:
-    """Round trips, the slowest at the top of the lane; broken where packets were lost."""
-    answered = [s for s in samples if s[1] >= 0]
-    top = max((s[1] for s in answered), default=1) or 1
+def _samples(probe: Probe, scale: Scale, y: float) -> list[Markup]:
+    """Round trips, the slowest at the top of the lane; no line crosses a silence."""
+    top = max((trip for _, trip in probe.samples), default=1) or 1
     base, height = y + PROBE - 20, PROBE - 26
-    parts, run = [], list[tuple[float, float]]()
-    for second, trip in samples:
-        if trip < 0:
+    cuts = sorted(s.at_s for s in probe.silences)
+    parts: list[Markup] = []
+    run: list[tuple[float, float]] = []
+    for second, trip in probe.samples:
+        while cuts and second > cuts[0]:
+            cuts.pop(0)
             parts += [svg.line(run, "trips")] if len(run) > 1 else []
             run = []
-            continue
         run.append((scale(second), base - height * min(1.0, trip / top)))
-    parts += [svg.line(run, "trips")] if len(run) > 1 else []
-    return parts
+    return [*parts, svg.line(run, "trips")] if len(run) > 1 else parts

@@ -92,7 +92,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     if names.dns_label(run_id) != run_id:
         raise pytest.UsageError(f"--run-id: wanted lower case letters, digits and dashes, found {run_id!r}")
     folder = Path(config.rootpath, config.option.out, run_id)
-    record = RunRecord(run_id, folder, target={"name": target.name, "file": str(target.source)})
+    about = {"name": target.name, "file": str(target.source), "migration-gap-ms": target.thresholds.migration_gap_ms}
+    record = RunRecord(run_id, folder, target=about)
     record.arguments = list(config.invocation_params.args)
     record.versions = versions.of_code(target)
     record.scenarios = [_scenario(item) for item in scenarios]

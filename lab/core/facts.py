@@ -8,7 +8,7 @@ frozen dataclass with a `sort` of its own; the record's schema lets it through, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from lab.core import trace
@@ -75,39 +75,11 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Silence:
-    """No answer from `at_s` on (seconds since the migration was asked for) for `ms`; `open`: up to the probe's end."""
-
-    at_s: float
-    ms: float
-    lost: int = 0
-    open: bool = False
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A continuous probe across a migration; times in seconds since the migration was asked for.
-
-    `samples` are (second, round trip in ms, or -1 for a lost one), thinned out where there are many.
-    """
-
-    title: str
-    kind: str
-    interval_ms: float
-    began_s: float
-    ended_s: float
-    sent: int
-    received: int
-    silences: tuple[Silence, ...] = ()
-    samples: tuple[tuple[float, float], ...] = ()
-    remarks: tuple[str, ...] = ()
-    limit_ms: float = 0.0
-    """The longest silence that is still fine; 0: none was set."""
-
-
-@dataclass(frozen=True)
 class Migration:
-    """One live migration. `seconds` from the request to the platform's word that it is over; `failed` says why not."""
+    """One live migration. `seconds` from the request to the platform's word that it is over; `failed` says why not.
+
+    What traffic did meanwhile stands in the scenario's `details.traffic`, under the same `name` (docs/traffic.md).
+    """
 
     sort: ClassVar[str] = "migration"
     vm: str
@@ -116,9 +88,7 @@ class Migration:
     target: str
     seconds: float
     phases: tuple[Phase, ...] = ()
-    probes: tuple[Probe, ...] = ()
     failed: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,21 @@ It judges routes, which is no proof that packets arrive; steps that send packets
 from __future__ import annotations
 
 from lab.access.client import Client
+from lab.core import facts
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, ProductFailure
 from lab.core.wait import Periodic
 from lab.ovn.audit import Result
 from lab.ovn.findings import INFO, Finding
 from lab.ovn.live import audit_cluster, judge, take
-from lab.ovn.report import details
+from lab.ovn.report import details, document
 from lab.target.inventory import Component
 
 PATIENCE_S = 15.0
 """Seconds that zones may take to follow a move; on large clusters controllers lag behind by some."""
 _AGAIN_S = 1.0
+MOST = 200
+"""VMs of one audit that the record keeps; findings are kept whole."""
 
 
 def every_zone_routes(
@@ -38,8 +41,10 @@ def every_zone_routes(
         addresses = _captured(result, namespace, vm)
         wrong = [f for f in result.about(addresses) if f.severity != INFO or f.kind == "MIGRATING"]
         if not wrong:
+            _tell(vm, result)
             return result
         if until.expired:
+            _tell(vm, result)
             raise _failure(f"every OVN zone to route VM {namespace}/{vm} ({', '.join(addresses)}) to its node", wrong)
         again.wait(until.remaining())
 
@@ -47,6 +52,7 @@ def every_zone_routes(
 def clean(client: Client, component: Component, *, deadline: Deadline) -> Result:
     """The audit of the whole cluster, when there is no fault. Raises as :func:`every_zone_routes`."""
     result = audit_cluster(client, component, deadline=deadline)
+    _tell("routes", result)
     _captured(result)
     if result.faults:
         raise _failure("no fault in the routes of any OVN zone", result.faults)
@@ -68,6 +74,17 @@ def _captured(result: Result, namespace: str = "", vm: str = "") -> list[str]:
             "is the VM Running, with an interface on the pod network?",
         )
     return addresses
+
+
+def _tell(subject: str, result: Result) -> None:
+    """The whole audit, for the record, with the VMs that it knew."""
+    known = result.capture.facts
+    vms = [
+        {"vm": name, "address": address, "node": known.runner(address)}
+        for address in known.by_address
+        if known.alive(address) and (name := known.vm(address))
+    ]
+    facts.tell(subject, facts.Routes(document(result), tuple(vms[:MOST])))
 
 
 def _failure(wanted: str, findings: list[Finding]) -> ProductFailure:

@@ -292,7 +292,10 @@ class Scene:
             raise
         guest.visited.append(done.target)
         trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
-        facts.tell(guest.name, facts.Migration(name, done.name, done.source, done.target, round(done.seconds, 3)))
+        moments = done.timeline.moments
+        phases = tuple(facts.Phase(phase, round(at - moments[0][1], 3)) for phase, at in moments)
+        seconds = round(done.seconds, 3)
+        facts.tell(name, facts.Migration(name, done.name, done.source, done.target, seconds, phases))
         return done
 
     def fate(self, name: str) -> Fate:

@@ -117,36 +117,47 @@ def cause(text: str = "", node: str = "worker-2", part: str = "mapping") -> dict
     return _fact(facts.Cause(said, "VLAN 2024", "192.168.24.1", (node or "worker-2",), node, part, witnesses))
 
 
-def migration(seed: int = 0, silence_ms: float = 180.0) -> dict[str, Any]:
-    """A migration with a ping across it: 10 ms apart, silent at the switch-over."""
-    rng = random.Random(seed)
-    cut = 1.2 + rng.random() / 5
-    samples = tuple(
-        (
-            round(at / 100 - 1, 2),
-            -1.0 if cut <= at / 100 - 1 < cut + silence_ms / 1000 else round(0.3 + rng.random(), 2),
-        )
-        for at in range(0, 400, 4)
-    )
-    lost = int(silence_ms / 10)
-    probe = facts.Probe(
-        "ping gateway-2024 -> vm-a",
-        "ping",
-        10,
-        -1.0,
-        3.0,
-        400,
-        400 - lost,
-        (facts.Silence(round(cut, 3), silence_ms, lost),) if silence_ms else (),
-        samples,
-        (),
-        1000,
-    )
-    names = ("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded")
-    phases = tuple(
-        facts.Phase(name, round(at, 2)) for name, at in zip(names, (0, 0.1, 0.6, 0.7, 0.9, 1.0, 1.9), strict=True)
-    )
-    return _fact(facts.Migration("vm-a", "vm-a-x1", "worker-1", "worker-2", 1.9, phases, (probe,)), 3)
+def migration(number: int = 0) -> dict[str, Any]:
+    """A migration with its phases."""
+    names, moments = ("pending", "scheduling", "pre-copy", "switch-over", "done"), (0, 0.1, 0.7, 1.3, 1.9)
+    phases = tuple(facts.Phase(name, at) for name, at in zip(names, moments, strict=True))
+    return _fact(facts.Migration("vm-a", f"vm-a-x{number}", "worker-1", "worker-2", 1.9, phases), 3)
+
+
+def measured(made: ScenarioRecord, number: int = 0, silence_ms: float = 180.0) -> None:
+    """Add a migration with a ping across it, 10 ms apart, that is silent at the switch-over."""
+    rng = random.Random(number)
+    cut = 2.2 + rng.random() / 5
+    moments = [n / 100 for n in range(400)]
+    answers = [(n, at) for n, at in enumerate(moments) if not cut <= at < cut + silence_ms / 1000]
+    series = {
+        "kind": "ping",
+        "place": "gateway-2024",
+        "target": "vm-a",
+        "interval_ms": 10,
+        "began": stamp(59),
+        "seconds": 4.0,
+        "sent": 400,
+        "received": len(answers),
+        "lost": 400 - len(answers),
+        "longest_gap_ms": silence_ms,
+        "gaps": [
+            {
+                "at_ms": round(cut * 1000, 2),
+                "ms": silence_ms,
+                "lost": 400 - len(answers),
+                "open": False,
+                "phase": "done",
+            }
+        ],
+        "remarks": [],
+        "broke": "",
+        "answers": " ".join(f"{n}@{at * 1000:.2f}+{0.3 + rng.random():.2f}" for n, at in answers),
+    }
+    phases = [{"phase": p["name"], "began": stamp(60 + p["at_s"])} for p in migration()["phases"]]
+    document = {"number": number + 1, "name": f"vm-a-x{number}", "seconds": 1.9, "phases": phases, "series": [series]}
+    made.facts.append(migration(number))
+    made.details.setdefault("traffic", {"measurements": []})["measurements"].append(document)
 
 
 def routes() -> dict[str, Any]:
@@ -241,5 +252,5 @@ def large(folder: Path, scenarios: int = 500, migrations: int = 100) -> RunRecor
     cycle = ["passed"] * 9 + ["failed"]
     made = record(folder, *(cycle[n % 10] for n in range(scenarios)))
     for number in range(migrations):
-        made.scenarios[number].facts.append(migration(number, 150 + number))
+        measured(made.scenarios[number], number, 150 + number)
     return made

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from lab.evidence.record import RunRecord
-from reports import allure, html, junit, markdown, matrix, timeline, topology, words
+from reports import allure, html, junit, markdown, matrix, timeline, topology, traffic, words
 from reports.cli import main
 from tests.unit.evidence import records
 from tests.unit.evidence.records import HOSTILE
@@ -76,7 +76,8 @@ def test_a_platforms_long_message_comes_down_to_its_end() -> None:
 
 def test_html_is_one_file_that_loads_nothing_and_says_all(tmp_path: Path) -> None:
     made = records.record(tmp_path, *ALL)
-    made.scenarios[0].facts = [records.migration(), records.routes()]
+    made.scenarios[0].facts = [records.routes()]
+    records.measured(made.scenarios[0])
     page = html.render(made)
     assert not re.search(r'(?:src|href)="(?:https?:)?//|@import|url\(', page)
     for scenario in made.scenarios:
@@ -98,8 +99,8 @@ def test_what_a_guest_printed_never_becomes_markup(tmp_path: Path) -> None:
     for page in (html.render(made), junit.render(made), markdown.render(made)):
         assert "\x1b" not in page
         assert "\u202e" not in page
-        # Inside of a fence of Markdown, or behind a backslash, it is text.
-        assert "<img" not in re.sub(r"```text\n.*?\n```|\\<", "", page, flags=re.S)
+        # In code of Markdown, or behind a backslash, it is text.
+        assert "<img" not in re.sub(r"```text\n.*?\n```|`[^`\n]*`|\\<", "", page, flags=re.S)
     assert html.render(made).count("<script>") == 1
     Xml.fromstring(junit.render(made))
 
@@ -157,13 +158,36 @@ def test_a_worker_of_which_nothing_is_known_is_drawn_as_that() -> None:
 
 
 def test_a_timeline_has_phases_losses_and_the_longest_silence() -> None:
-    drawn = timeline.draw(records.migration(3, 1400))
-    assert "PreparingTarget" in drawn
+    scenario = records.scenario(1)
+    records.measured(scenario, 3, 1400)
+    (move,) = traffic.moves(scenario)
+    assert (move.vm, move.way, move.longest_ms) == ("vm-a", "worker-1 → worker-2", 1400)
+    drawn = timeline.draw(move, 1000)
+    assert "switch-over" in drawn
     assert "1400 ms" in drawn
     assert 'class="silence bad"' in drawn
     assert "400 sent, 140 lost" in drawn
-    bare = timeline.draw({"vm": "a", "source": "x", "target": "y", "seconds": 2.0})
-    assert "Migration of a from x to y in 2.0 s" in bare
+    assert drawn.count('class="trips"') == 2
+    assert 'class="silence bad"' not in timeline.draw(move, 1500)
+
+
+def test_a_migration_that_was_not_measured_and_a_measurement_without_one_are_drawn_too() -> None:
+    scenario = records.scenario(1, facts=[records.migration(7)])
+    records.measured(scenario, 1)
+    scenario.facts.pop()
+    told, seen = traffic.moves(scenario)
+    assert (told.name, told.probes, seen.name, len(seen.probes)) == ("vm-a-x7", (), "vm-a-x1", 1)
+    assert [name for name, _ in seen.phases] == [name for name, _ in told.phases]
+    assert "worker-1" in timeline.draw(told)
+    failed = traffic.moves(records.scenario(2, facts=[{**records.migration(), "phases": [], "failed": "no network"}]))
+    assert 'class="end bad"' in timeline.draw(failed[0])
+
+
+def test_thinning_keeps_the_slowest() -> None:
+    samples = [(n / 100, 900.0 if n == 777 else 1.0) for n in range(6000)]
+    kept = traffic.thinned(samples)
+    assert len(kept) <= traffic.POINTS + 1
+    assert (7.77, 900.0) in kept
 
 
 def test_the_matrix_has_a_word_for_each_vm_in_each_zone(tmp_path: Path) -> None:
