@@ -5,6 +5,7 @@ pytest_plugins = [
     "steps.fixtures",
     "steps.networks",
     "steps.bonds",
+    "steps.workers",
     "steps.localnet",
     "steps.vms",
     "steps.migration",

@@ -10,6 +10,7 @@ from steps.types import sentence
 
 
 @given(sentence("the documented policy {name}"))
+@when(sentence("the documented policy {name} is applied"))
 def documented_policy(scene: Scene, name: str) -> None:
     """The policy with its bond, Available on every worker; spanning tree is waited for by whoever first sends."""
     scene.policy(name)

@@ -61,6 +61,20 @@ class Discovery:
             return False
         return True
 
+    def versions(self, kind: Kind, deadline: Deadline | None = None) -> tuple[str, ...]:
+        """Every apiVersion of its group that has a kind of that name, the server's favourite first; maybe none."""
+        group, slash, _ = kind.api_version.partition("/")
+        if not slash:
+            return (kind.api_version,) if self.serves(kind, deadline) else ()
+        try:
+            body = self._transport.request(
+                "GET", f"/apis/{group}", wanted=f"the versions of {group}", deadline=deadline
+            )
+        except NotFound:
+            return ()
+        found = [str(entry.get("groupVersion", "")) for entry in json.loads(body).get("versions") or []]
+        return tuple(version for version in found if self.serves(Kind(version, kind.kind), deadline))
+
     def _load(self, kind: Kind, deadline: Deadline | None) -> None:
         base = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
         try:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.access.client import Client
-from lab.access.errors import ApiError
-from lab.access.kinds import NNCE, NNCP, NNS, NODE, POD, Obj, condition
+from lab.access.errors import ApiError, Rejected
+from lab.access.kinds import NNCE, NNCP, NNS, NODE, POD, Obj, condition, kind_of
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import UsageError
@@ -26,6 +26,7 @@ POLICY_S = 600.0
 HANDLERS = "component=kubernetes-nmstate-handler"
 POLICY_LABEL = "nmstate.io/policy"
 HOSTNAME = "kubernetes.io/hostname"
+ENDED = frozenset({"Available", "Failing", "Aborted"})
 IN_PROGRESS = "still in progress"
 
 
@@ -55,11 +56,13 @@ def apply(client: Client, policy: Obj, *, deadline: Deadline | None = None, blam
 
     Raises:
         UsageError: the policy matches no node; the message lists the nodes and their handlers.
-        Rejected: the server refuses the policy.
+        Rejected: the server refuses the policy, or does not serve its apiVersion; then the advice names those it does.
+        KindMissing: it serves no version of it.
         WaitHopeless: an enactment failed for good (Failing and no longer Progressing) or was aborted.
         WaitTimeout: the nodes were not done in time (600 s unless a deadline is given).
     """
     deadline = deadline or Deadline.after(POLICY_S)
+    _served(client, policy)
     nodes = matching_nodes(client, policy)
     if not nodes:
         raise _no_node(client, policy)
@@ -70,6 +73,27 @@ def apply(client: Client, policy: Obj, *, deadline: Deadline | None = None, blam
         generation = int(stored["metadata"].get("generation") or 1)
         wait_configured(client, name, generation, nodes, deadline=deadline, blame=blame)
     return Applied(name, generation, nodes)
+
+
+def _served(client: Client, policy: Obj) -> None:
+    """Refuse a version that is gone from this cluster, in the words that kubectl has for it."""
+    kind = kind_of(policy)
+    if client.serves(kind):
+        return
+    versions = client.discovery.versions(kind)
+    if not versions:
+        client.path(kind)
+        return
+    text = f'no matches for kind "{kind.kind}" in version "{kind.api_version}"'
+    raise Rejected(
+        f"the policy {policy['metadata']['name']} accepted as {kind.api_version}",
+        client.server,
+        status=404,
+        reason="NotFound",
+        message=text,
+        found=text,
+        advice=f"write apiVersion: {versions[0]} in its manifest; this cluster serves {', '.join(versions)}",
+    )
 
 
 def _no_node(client: Client, policy: Obj) -> UsageError:
@@ -133,6 +157,31 @@ def wait_configured(
             blame=blame,
             advice=f"kubectl get nncp,nnce; kubectl get nnce <node>.{name} -o yaml",
         )
+
+
+def wait_ended(client: Client, policy: Obj, *, deadline: Deadline) -> None:
+    """Wait until every node has come to an end with a policy, well or badly, and the policy says so itself.
+
+    A failure is known when the first node has failed; others may still be at work then, or rolling back.
+    """
+    name, nodes = str(policy["metadata"]["name"]), matching_nodes(client, policy)
+    generation = int(client.get(NNCP, name)["metadata"].get("generation") or 1)
+    signal = Signal()
+    with (
+        client.watch(NNCE, labels=f"{POLICY_LABEL}={name}", signal=signal) as enactments,
+        client.watch(NNCP, name, signal=signal) as policies,
+    ):
+
+        def observe() -> Seen[None]:
+            while enactments.take(0) or policies.take(0):
+                pass
+            by_node = {str(e["metadata"]["name"]).removesuffix(f".{name}"): e for e in enactments.items.values()}
+            states = {node: enactment_state(by_node.get(node), generation) for node in nodes}
+            told = [t for t in ("Available", "Degraded") if any(_is(p, t) for p in policies.items.values())]
+            text = ", ".join([*(f"{node} {state}" for node, state in states.items()), *(told or ["no result yet"])])
+            return Seen(text, bool(told) and all(state in ENDED for state in states.values()))
+
+        wait_until(f"policy {name}", "at an end on every node", observe, deadline=deadline, changes=signal)
 
 
 def judge(enactments: Iterable[Obj], name: str, generation: int, nodes: Sequence[str]) -> Seen[None]:

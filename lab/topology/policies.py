@@ -161,10 +161,20 @@ class Policies:
                 trace.note("node policy", f"gives up {', '.join(sorted(given_up))} first")
                 nmstate.apply(self._client, manifest.without_ports(old, given_up), blame="environment")
 
+    def wait_ended(self, name: str, deadline: Deadline) -> None:
+        """Wait until every node has come to an end with a policy that failed. Raises as nmstate.policy.wait_ended."""
+        for policy in self._now.get(name, ()):
+            nmstate.wait_ended(self._client, policy, deadline=deadline)
+
     def take_back(self, name: str, deadline: Deadline) -> None:
         """Take a policy back before the feature's end. Raises as nmstate.policy.take_back."""
         for policy in self._now.pop(name, []):
             nmstate.take_back(self._client, policy, deadline=deadline)
+
+    @property
+    def names(self) -> list[str]:
+        """The policies that stand now, as their manifests name them."""
+        return list(self._now)
 
     @property
     def applied(self) -> list[Obj]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from lab.access.errors import Rejected
 from lab.access.kinds import NAMESPACE, VMI, Obj
 from lab.core import facts, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless
+from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless, WaitTimeout
 from lab.core.names import RUN_LABEL, owned, ownership, unique
 from lab.core.result import CommandResult
 from lab.guest.nic import change_mac
@@ -35,6 +36,7 @@ from lab.topology.site import Site
 
 START_S = 180.0
 MIGRATE_S = 300.0
+ENDED_S = 60.0
 CHECK_S = 60.0
 GONE_S = 120.0
 INTERVAL_S = 0.2
@@ -117,6 +119,9 @@ class Scene:
         try:
             self.policy(name, checked=False)
         except (Rejected, WaitHopeless) as error:
+            if isinstance(error, WaitHopeless):
+                with suppress(WaitTimeout):
+                    self.site.policies.wait_ended(name, Deadline.after(ENDED_S))
             self.outcomes[name] = error
             trace.note(f"policy {name}", error.headline)
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.access.client import Client
-from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NNS, NODE, POD, VMI, VMIM
+from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NNS, NODE, POD, VMI, VMIM, Kind
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import (
@@ -133,6 +133,39 @@ def test_a_failed_enactment_ends_the_wait_early_with_node_and_reason(client: Cli
     with Handler(client, red), pytest.raises(WaitHopeless, match="on w2: FailedToConfigure: NmstateError"):
         policy.apply(client, failing, deadline=Deadline.after(30))
     client.delete(NNCP, "failing")
+
+
+def test_the_end_of_a_failed_policy_is_when_every_node_has_ended_and_the_policy_says_so(client: Client) -> None:
+    at_work = threading.Event()
+    at_work.set()
+
+    def red(node: str, generation: int) -> dict[str, str]:
+        if node == "w1" and at_work.is_set():
+            return {"Progressing": "True"}
+        return {"Failing": "True", "Progressing": "False"}
+
+    failing = {**POLICY, "metadata": {"name": "ending"}}
+    client.apply(failing)
+    with Handler(client, red):
+        with pytest.raises(WaitTimeout, match="w1 Progressing, w2 Failing, no result yet"):
+            policy.wait_ended(client, failing, deadline=Deadline.after(1.5))
+        at_work.clear()
+        with pytest.raises(WaitTimeout, match="w1 Failing, w2 Failing, no result yet"):
+            policy.wait_ended(client, failing, deadline=Deadline.after(1.5))
+        degraded = {"status": {"conditions": [{"type": "Degraded", "status": "True", "reason": "FailedToConfigure"}]}}
+        client.patch(NNCP, "ending", None, degraded, subresource="status")
+        policy.wait_ended(client, failing, deadline=Deadline.after(15))
+    client.delete(NNCP, "ending")
+
+
+def test_the_versions_that_have_a_kind_are_named_favourite_first(client: Client) -> None:
+    assert client.discovery.versions(Kind("nmstate.io/v9", "NodeNetworkConfigurationPolicy"))[:2] == (
+        "nmstate.io/v1",
+        "nmstate.io/v1beta1",
+    )
+    assert client.discovery.versions(Kind("nmstate.io/v1", "Nothing")) == ()
+    assert client.discovery.versions(Kind("nowhere.io/v1", "Nothing")) == ()
+    assert client.discovery.versions(POD) == ("v1",)
 
 
 def test_a_policy_for_no_node_changes_nothing_and_names_the_nodes(client: Client) -> None:

@@ -61,6 +61,8 @@ class ApiConfig:
     tokens: Mapping[str, User]
     binds: Sequence[tuple[str, int]] = ()
     agent_token: str = ""
+    advertise: tuple[str, int] | None = None
+    """Where nodes reach the server: the endpoint of the Service `kubernetes`."""
     unserved: Collection[tuple[str, str]] = ()
     """(group, version) of the lab's CRDs that this cluster is too new for."""
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
@@ -72,6 +74,8 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
     parts, webhooks = _assemble(config)
     lifecycle = Lifecycle(parts.store, parts.registry, parts.deleter, config.pki.ca.read_text())
     await bootstrap(parts.writer, config.crds, config.unserved)
+    if config.advertise is not None:
+        await _make(parts.writer, endpoints(*config.advertise))
     # What was made so far stays: without it each full collection walks the schemas again.
     gc.collect()
     gc.freeze()
@@ -166,6 +170,19 @@ async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str
     await _make(writer, {"apiVersion": f"{rbac}/v1", **binding})
     for obj in crdfiles.load(folder, unserved):
         await _make(writer, obj)
+
+
+def endpoints(address: str, port: int) -> Obj:
+    """The endpoint of the Service `kubernetes`, as kube-apiserver keeps it (pkg/controlplane/reconcilers)."""
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "subsets": [
+            {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]},
+        ],
+    }
 
 
 async def _make(writer: Writer, obj: Obj) -> None:

@@ -6,6 +6,7 @@ It knows paths, bodies and errors; it keeps no copy of any object (that is the i
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import ssl
 import time
@@ -61,6 +62,7 @@ class Kube:
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": user_agent, "Accept": "application/json"}
         self._ca = ca
         self._session: aiohttp.ClientSession | None = None
+        self._watched: set[aiohttp.ClientResponse] = set()
         self._repeats = events.Repeats()
 
     def session(self) -> aiohttp.ClientSession:
@@ -71,8 +73,17 @@ class Kube:
             self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
         return self._session
 
+    def apart(self) -> Kube:
+        """A client for the same server, with connections of its own."""
+        other = copy.copy(self)
+        other._session, other._watched = None, set()
+        return other
+
     async def close(self) -> None:
-        """Close every connection, watches included."""
+        """Close every connection, watches included; the next request makes new ones."""
+        for answer in self._watched:
+            # aiohttp closes the connection of an answer that is being read and does not tell the reader.
+            answer.content.set_exception(aiohttp.ClientConnectionError("closed here"))
         if self._session is not None:
             await self._session.close()
 
@@ -244,11 +255,15 @@ class Kube:
             async with self.session().get(self.server + kind.path(namespace), params=params, timeout=timeout) as answer:
                 if answer.status >= 400:
                     raise KubeError.from_answer(answer.status, await answer.read())
-                async for line in _lines(answer.content):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise KubeError.from_status(event["object"])
-                    yield event["type"], event["object"]
+                self._watched.add(answer)
+                try:
+                    async for line in _lines(answer.content):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise KubeError.from_status(event["object"])
+                        yield event["type"], event["object"]
+                finally:
+                    self._watched.discard(answer)
         except (aiohttp.ClientError, TimeoutError):
             return
 

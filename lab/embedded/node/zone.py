@@ -33,6 +33,9 @@ class Zone:
         """Start every daemon; the node's NICs need not be there yet."""
         OVN_RUN.mkdir(parents=True, exist_ok=True)
         await asyncio.gather(self.ovs.start(), self._databases())
+        # Left to northd, the row may come after ovn-controller's first look, and 23.03's ends on a null pointer there
+        # (controller/ovn-controller.c, init_physical_ctx).
+        await self.southbound.ctl("init")
         await self._describe()
         await asyncio.gather(
             daemon(

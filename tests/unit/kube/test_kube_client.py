@@ -213,6 +213,26 @@ def test_a_watch_goes_on_where_it_was_lost() -> None:
     assert script.versions[:3] == ["3", "5", "9"]
 
 
+def test_a_watch_whose_client_was_closed_goes_on_over_a_new_connection() -> None:
+    async def case() -> None:
+        watches = [[("ADDED", node("b", 5)), "hang"], [("DELETED", node("a", 10)), "hang"]]
+        script = Script([[node("a", 3)]], watches)
+        async with server(script.handle) as kube:
+            informer = Informer(kube, NODE)
+            task = asyncio.create_task(informer.run())
+            await informer.wait_for(lambda items: "b" in items, 5)
+            async with kube.apart() as other:
+                await other.list(NODE)
+            assert script.versions == ["3"], "another client's end is none of this one's"
+            await kube.close()
+            await informer.wait_for(lambda items: set(items) == {"b"}, 5)
+            assert script.versions == ["3", "5"]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(case())
+
+
 def test_an_expired_watch_lists_again_and_tells_the_difference() -> None:
     second = [node("a", 30), node("c", 31)]
     script = Script([[node("a", 3), node("b", 4)], second], [["410"]])

@@ -7,7 +7,6 @@ node's readiness always. The texts, misspelling included, are upstream's. It mus
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 import random
 import struct
@@ -85,17 +84,12 @@ class NodeProbes:
 
     async def _api(self) -> bool:
         # A connection of its own: one that is kept alive could still be served from before the change.
-        async with self._fresh() as kube:
+        async with self.kube.apart() as kube:
             await kube.get(NAMESPACE, "default")
         return True
 
-    def _fresh(self) -> Kube:
-        kube = copy.copy(self.kube)
-        kube._session = None
-        return kube
-
     async def _ready(self) -> bool:
-        async with self._fresh() as kube:
+        async with self.kube.apart() as kube:
             node = await kube.get(NODE, self.node)
         conditions = node.get("status", {}).get("conditions", ())
         return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
