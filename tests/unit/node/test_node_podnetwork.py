@@ -57,6 +57,19 @@ def test_mac_rule() -> None:
     assert net.mac_of(IPv4Address("10.131.9.28")) == "0a:58:0a:83:09:1c"
 
 
+def test_a_zones_own_objects_have_upstreams_names() -> None:
+    said = " ".join(net.own_zone(ME))
+    for words in (
+        "lrp-set-gateway-chassis rtos-worker-1 00000000-0000-4000-8000-000000000001 1",
+        "lr-nat-add GR_worker-1 snat 192.168.53.201 10.128.0.0/14",
+        "lr-nat-add GR_worker-1 snat 192.168.53.201 100.64.0.2",
+        "lr-policy-add ovn_cluster_router 102 ip4.src == 10.128.0.0/14 && ip4.dst == 100.64.0.0/16 allow",
+        'lr-policy-add ovn_cluster_router 1004 inport == "rtos-worker-1" && ip4.dst == 192.168.53.11 /* worker-1 */ '
+        "reroute 10.128.0.2",
+    ):
+        assert f"-- --may-exist {words}" in said or f"-- {words}" in said, words
+
+
 def test_routes_of_a_healthy_zone() -> None:
     found = [route for route in net.routes(ME, [OTHER]) if route.router == net.ROUTER]
     assert {route.key for route in found} == {
