@@ -45,10 +45,3 @@ def test_a_fault_turns_its_scenario_red_and_the_reason_names_it(lab: RunningLab,
     assert scenario["verdict"] == "failed", said
     assert [word for word in expected.names if word not in scenario["reason"]] == [], scenario["reason"]
     assert code == 1, said
-
-
-def test_healed_they_are_green(lab: RunningLab) -> None:
-    """The nodes' network as it was before is part of it: the run would be broken otherwise."""
-    code, record, said = lab.run("features/cnv_bridge")
-    assert {scenario["verdict"] for scenario in record["scenarios"]} == {"passed"}, said
-    assert code == 0, said
