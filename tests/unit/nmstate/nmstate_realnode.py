@@ -98,6 +98,10 @@ async def trunk(node: Node, ovs: Ovs) -> None:
     after = await node.show()
     assert after["ovn"] == fresh["ovn"]
     assert {i["name"] for i in after["interfaces"]} == {i["name"] for i in fresh["interfaces"]}
+    # A link that was down has its link-local address up to a second after it is up.
+    ipv6 = {"enabled": True, "dhcp": False}
+    nics = [{"name": name, "type": "ethernet", "state": "up", "ipv6": ipv6} for name in ("enp7s0f0", "enp7s0f1")]
+    await node.apply({"interfaces": nics})
 
 
 def interface(state: dict[str, Any], name: str) -> dict[str, Any]:

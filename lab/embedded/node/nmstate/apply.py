@@ -33,7 +33,7 @@ from lab.embedded.node.nmstate.transition import Steps, restoration, transition
 from lab.embedded.node.nmstate.verify import verify
 
 log = logging.getLogger(__name__)
-VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.25
+VERIFY_ATTEMPTS, VERIFY_PAUSE = 20, 0.25
 DHCP_WAIT = 3.0
 
 
@@ -156,7 +156,9 @@ class Node:
             raise NmstateError(PLUGIN, str(failure)) from failure
 
     async def _verify(self, desired: Desired) -> None:
-        # ovs-vsctl waits for ovs-vswitchd, but a link's flags and a port's error column follow a moment later.
+        # ovs-vsctl waits for ovs-vswitchd, but a link's flags and a port's error column follow a moment later. The
+        # kernel tells a link's carrier once a second at most, and only then gives it its link-local address; upstream
+        # it is NetworkManager that waits for that.
         for left in reversed(range(VERIFY_ATTEMPTS)):
             try:
                 verify(desired, await self._read())
