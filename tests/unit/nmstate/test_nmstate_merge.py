@@ -13,6 +13,7 @@ from nmstate_states import merged, node
 from lab.embedded.node.nmstate.desired import with_default_vlans
 from lab.embedded.node.nmstate.errors import NmstateError
 from lab.embedded.node.nmstate.model import Host, Port, Route
+from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse
 from lab.embedded.node.nmstate.transition import Steps, restoration, transition
 from lab.embedded.node.nmstate.verify import verify
@@ -163,6 +164,46 @@ def test_the_main_nics_lease_moves_to_the_bridge_and_back() -> None:
     ]}  # fmt: skip
     back = transition(under, merged(under, inverse))
     assert (back.dhcp_stop, back.before[0], back.dhcp_start) == (("br1",), "link del dev br1", ("ens3",))
+
+
+def copying(source: str, kind: str = "linux-bridge", name: str = "br1") -> dict[str, Any]:
+    return interface(name=name, type=kind, copy_mac_from=source, bridge={"port": [{"name": "ens3"}]})
+
+
+def test_a_bridge_takes_the_hardware_address_that_it_is_told_to() -> None:
+    host = merged(node(), copying("enp6s0f0"))
+    assert host.links["br1"].mac == node().links["enp6s0f0"].mac
+    assert f"link set dev br1 address {host.links['br1'].mac}" in transition(node(), host).after
+    assert transition(host, merged(host, copying("enp6s0f0"))) == Steps()
+    verify(parse(copying("enp6s0f0")), host)
+    other = replace(host, links={**host.links, "br1": replace(host.links["br1"], mac="02:00:00:00:00:99")})
+    with pytest.raises(NmstateError, match=r"br1\.interface\.mac-address desire '\"02:00:00:00:00:02\"', current"):
+        verify(parse(copying("enp6s0f0")), other)
+    with pytest.raises(NmstateError, match="Failed to find interface nope for copy-mac-from of iface br1"):
+        merged(node(), copying("nope"))
+
+
+def test_a_nic_does_not_copy() -> None:
+    same = interface(name="enp6s0f0", type="ethernet", copy_mac_from="ens3")
+    assert merged(node(), same).links["enp6s0f0"].mac == node().links["enp6s0f0"].mac
+
+
+def test_what_the_node_cannot_have_is_said() -> None:
+    dhcp = {"enabled": True, "dhcp": True, "auto-gateway": False, "auto-dns": False, "dhcp-client-id": "mac"}
+    bond = {"mode": "balance-rr", "port": [], "options": {"miimon": 100, "xmit_hash_policy": "layer2"}}
+    state = {"interfaces": [
+        *policy(seed.BR1_ENS3)["interfaces"],
+        {"name": "enp6s0f0", "type": "ethernet", "ipv4": dhcp},
+        {"name": "bond9", "type": "bond", "link-aggregation": bond},
+        {"name": "bond8", "type": "bond", "state": "absent"},
+    ]}  # fmt: skip
+    assert not_set(parse(with_default_vlans(state))) == [
+        "br1: VLAN filtering of ens3 (trunk 2-4094) is not set, the kernel has no bridge VLAN filtering; "
+        "the bridge passes all VLANs",
+        "enp6s0f0: auto-gateway: false, dhcp-client-id is not set, the node's DHCP client takes what the server gives",
+        "bond9: bond options xmit_hash_policy have no counterpart in Open vSwitch",
+        "bond9: mode balance-rr is realised as balance-slb of Open vSwitch",
+    ]
 
 
 @pytest.mark.parametrize(

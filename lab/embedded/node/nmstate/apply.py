@@ -21,11 +21,12 @@ from lab.embedded.errors import LabError
 from lab.embedded.host.command import run
 from lab.embedded.host.link import ip, tx_checksum_off
 from lab.embedded.host.ovs import Ovs
-from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Desired
+from lab.embedded.node.nmstate.desired import Desired
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.errors import BUG, PLUGIN, VERIFICATION, ApplyError, NmstateError, ProbesFailed
 from lab.embedded.node.nmstate.merge import merge
 from lab.embedded.node.nmstate.model import Host
+from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse, resolve
 from lab.embedded.node.nmstate.readback import IPV6_CONF, Reader
 from lab.embedded.node.nmstate.show import show
@@ -250,31 +251,6 @@ async def _write(path: Path, text: str) -> None:
     except FileNotFoundError:
         # No IPv6 in this kernel, or the link is gone again: both mean that it is off.
         return
-
-
-def not_set(desired: Desired) -> list[str]:
-    """What the state asks for and this node cannot have, though nmstate would not refuse it: to be said aloud."""
-    missing: list[str] = []
-    for iface in desired.interfaces:
-        bridge = iface.data.get("bridge")
-        if not iface.up or iface.type != "linux-bridge" or not isinstance(bridge, Mapping):
-            continue
-        filtered = [port["name"] for port in bridge.get("port", ()) if port.get("vlan") == DEFAULT_TRUNK]
-        if filtered:
-            missing.append(
-                f"{iface.name}: VLAN filtering of {', '.join(filtered)} (trunk 2-4094) is not set, the kernel has no "
-                "bridge VLAN filtering; the bridge passes all VLANs"
-            )
-    for iface in desired.interfaces:
-        options = iface.data.get("link-aggregation", {}).get("options", {}) if iface.type == "bond" else {}
-        unheard = sorted(set(options) - {"miimon", "lacp_rate", "primary", "updelay", "downdelay"})
-        if unheard:
-            missing.append(f"{iface.name}: bond options {', '.join(unheard)} have no counterpart in Open vSwitch")
-        if iface.up and iface.type == "bond":
-            mode = iface.data.get("link-aggregation", {}).get("mode", "")
-            if mode in ("balance-rr", "balance-xor", "balance-tlb", "balance-alb"):
-                missing.append(f"{iface.name}: mode {mode} is realised as balance-slb of Open vSwitch")
-    return missing
 
 
 def as_yaml(host: Host) -> str:

@@ -15,7 +15,7 @@ from lab.embedded.node.nmstate.errors import MalformedState, invalid, unsupporte
 
 IMPOSSIBLE = ("dummy", "vlan", "vxlan", "vrf", "mac-vlan", "mac-vtap", "macsec", "infiniband", "ipsec", "hsr",
               "xfrm", "ipvlan", "veth", "tun")  # fmt: skip
-UNSETTABLE = ("mptcp", "802.1x", "ethtool", "dispatch", "ovs-db", "copy-mac-from", "accept-all-mac-addresses")
+UNSETTABLE = ("mptcp", "802.1x", "ethtool", "dispatch", "ovs-db", "accept-all-mac-addresses")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
 KERNEL_NAME, OVS_NAME = 15, 63
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")

@@ -15,6 +15,8 @@ from lab.embedded.node.nmstate.errors import invalid
 
 DEFAULT_TRUNK: Mapping[str, Any] = {"mode": "trunk", "trunk-tags": [{"id-range": {"min": 2, "max": 4094}}]}
 CONTROLLERS = ("bond", "linux-bridge", "ovs-bridge")
+COPIES_MAC = ("bond", "linux-bridge", "ovs-interface")
+"""Where nmstate heeds ``copy-mac-from``; elsewhere it says nothing and does nothing (inter_ifaces.rs)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.embedded.node.nmstate.bonds import bond_into
 from lab.embedded.node.nmstate.bridges import attach, linux_bridge, ovs_bridge, ovs_interface
-from lab.embedded.node.nmstate.desired import CONTROLLERS, Desired, Iface
+from lab.embedded.node.nmstate.desired import CONTROLLERS, COPIES_MAC, Desired, Iface
 from lab.embedded.node.nmstate.draft import Draft, enslave, type_of, unconfigure
 from lab.embedded.node.nmstate.errors import invalid, unsupported
 from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Host
@@ -155,8 +155,8 @@ def _base(draft: Draft, iface: Iface) -> None:
         if mtu < link.min_mtu:
             raise invalid(f"Desired MTU {mtu} for interface {name} is smaller than minimum allowed MTU {link.min_mtu}")
         change["mtu"] = mtu
-    if data.get("mac-address"):
-        change["mac"] = data["mac-address"].lower()
+    if mac := _mac(draft, iface):
+        change["mac"] = mac
     addresses = set(link.addresses)
     for version in (4, 6):
         section = data.get(f"ipv{version}")
@@ -185,6 +185,16 @@ def _base(draft: Draft, iface: Iface) -> None:
             if not dhcp:
                 change["dynamic"] = link.dynamic - leased
     draft.links[name] = replace(link, addresses=frozenset(addresses), **change)
+
+
+def _mac(draft: Draft, iface: Iface) -> str:
+    """The hardware address that an interface shall have; empty when nothing is said."""
+    source = iface.data.get("copy-mac-from")
+    if source and iface.type in COPIES_MAC:
+        if source not in draft.links:
+            raise invalid(f"Failed to find interface {source} for copy-mac-from of iface {iface.name}")
+        return draft.links[source].mac
+    return str(iface.data.get("mac-address") or "").lower()
 
 
 def _mappings(current: Host, desired: Desired) -> dict[str, str]:

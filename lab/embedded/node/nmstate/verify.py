@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
-from lab.embedded.node.nmstate.desired import Desired, Iface
+from lab.embedded.node.nmstate.desired import COPIES_MAC, Desired, Iface
 from lab.embedded.node.nmstate.draft import type_of
 from lab.embedded.node.nmstate.errors import VERIFICATION, NmstateError
 from lab.embedded.node.nmstate.model import BOND_ROLE, Host
@@ -50,6 +50,7 @@ def verify(desired: Desired, host: Host) -> None:
                 raise _failed(f"Failed to find desired interface {iface.name} {DEBUG.get(kind, kind)}")
             _compare(f"{iface.name}.interface", wanted(iface, kind), _comparable(iface, found, host))
             _working(iface, host)
+            _verify_copied_mac(iface, kind, host)
     _verify_mappings(desired, host)
     _verify_routes(desired, host)
     _verify_dns(desired, host)
@@ -192,6 +193,12 @@ def _working(iface: Iface, host: Host) -> None:
         named = port.name in iface.held or bool(set(port.members) & set(iface.held)) or iface.type == "bond"
         if port.error and named:
             raise _failed(f"Interface {iface.name} holds a port that does not work: {port.error}")
+
+
+def _verify_copied_mac(iface: Iface, kind: str, host: Host) -> None:
+    source, link = host.links.get(iface.data.get("copy-mac-from", "")), host.links.get(iface.name)
+    if kind in COPIES_MAC and source is not None and link is not None and link.mac != source.mac:
+        _differ(f"{iface.name}.interface.mac-address", source.mac.upper(), link.mac.upper())
 
 
 def _verify_mappings(desired: Desired, host: Host) -> None:
