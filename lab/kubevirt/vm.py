@@ -19,7 +19,14 @@ from lab.kubevirt.interfaces import VmiState, read_vmi
 
 PATIENCE_S = 20.0
 """So long a refused network may still heal: a mapping takes effect some seconds after its policy."""
-UNMAPPED = "bridge mapping validation"
+REFUSALS = (
+    "bridge mapping validation",
+    "failed to find plugin",
+    "failed to create bridge",
+    "failed to setup vlan tag",
+    "failed to setup spoof-check",
+)
+"""What network plugins say when the node, not the moment, is why a pod gets no network."""
 FINAL = ("Failed", "Succeeded")
 
 
@@ -32,8 +39,8 @@ def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadlin
     """Wait until the VM's instance is Running.
 
     Raises:
-        WaitHopeless: the instance failed, its network attachment does not exist, or its node has no bridge mapping
-            for the network and got none for 20 s; the reason is the platform's own text.
+        WaitHopeless: the instance failed, its network attachment does not exist, or its node could not give it the
+            network and went on so for 20 s (no bridge mapping, no such plugin); the reason is the platform's own text.
         WaitTimeout: with phase, node and the last warning of its pod.
     """
     signal = Signal()
@@ -92,7 +99,7 @@ def _when(event: Obj) -> str:
 
 def refused(warning: str, elapsed: float) -> str:
     """The warning when it means that a pod's network will not come any more; pure. ``elapsed`` in seconds."""
-    return warning if UNMAPPED in warning and elapsed > PATIENCE_S else ""
+    return warning if any(text in warning for text in REFUSALS) and elapsed > PATIENCE_S else ""
 
 
 def _is_about(subject: str, name: str) -> bool:

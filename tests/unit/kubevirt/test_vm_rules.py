@@ -82,8 +82,16 @@ def test_a_missing_attachment_is_hopeless_with_the_platforms_text() -> None:
     assert vm.judge(vmi("Pending", conditions=[condition]), "", 1).hopeless == text
 
 
-def test_a_missing_bridge_mapping_may_heal_for_a_while_and_is_then_hopeless() -> None:
-    warning = "FailedCreatePodSandBox: failed bridge mapping validation: failed to find OVN bridge-mapping"
+@pytest.mark.parametrize(
+    "said",
+    [
+        "failed bridge mapping validation: failed to find OVN bridge-mapping",
+        'failed to find plugin "cnv-bridge" in path [/opt/cni/bin]',
+        'failed to setup vlan tag on interface "x" (vlan 2024): operation not supported',
+    ],
+)
+def test_what_a_node_refuses_may_heal_for_a_while_and_is_then_hopeless(said: str) -> None:
+    warning = f"FailedCreatePodSandBox: {said}"
     assert not vm.judge(vmi("Scheduling"), warning, 5).hopeless
     assert vm.judge(vmi("Scheduling"), warning, 5).text.endswith(warning)
     assert vm.judge(vmi("Scheduling"), warning, 60).hopeless == warning
