@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.evidence.record import RunRecord, ScenarioRecord
+from reports.words import counted
 
 CLASSES = {"CRITICAL": "failed", "MAJOR": "failed", "MINOR": "inconclusive", "INFO": "skipped"}
 SEVERITIES = tuple(CLASSES)
@@ -66,7 +67,7 @@ def _audit(scenario: ScenarioRecord, fact: Mapping[str, Any]) -> Audit:
         for subject, (name, note) in subjects.items()
     ]
     worst = sorted({str(f["severity"]) for f in findings}, key=_rank)
-    said = f"{len(findings)} findings, the worst {worst[0]}." if findings else "No fault found."
+    said = f"{counted(len(findings), 'finding')}, the worst {worst[0]}." if findings else "No fault found."
     return Audit(scenario, said, zones, rows, findings)
 
 
