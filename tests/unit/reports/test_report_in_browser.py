@@ -88,7 +88,7 @@ def test_every_link_leads_somewhere(browser: Browser, report: Path) -> None:
             assert page.locator(link).count() == 1, link
         else:
             assert (report.parent / link).is_file(), link
-    page.locator(".row summary").nth(1).click()
+    page.locator(".row > summary").nth(1).click()
     page.get_by_role("link", name="Why it did not pass").first.click()
     assert page.url.endswith("#f2")
     assert said == []
@@ -106,7 +106,7 @@ def test_scenarios_are_chosen_by_word_and_by_verdict_and_opened_by_keyboard(brow
     page.fill("#search", "nothing like it")
     assert page.locator("#none").is_visible()
     page.fill("#search", "")
-    page.locator(".row:visible summary").first.focus()
+    page.locator(".row:visible > summary").first.focus()
     page.keyboard.press("Enter")
     assert page.locator(".row[open]").count() == 1
     assert said == []
