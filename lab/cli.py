@@ -33,11 +33,13 @@ OWN = {
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "report": "a run's reports again, from its record: virtlab report [RUN] [--html | --junit | --markdown | --json]",
+    "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
-REPORTS = {"report": "reports.cli"}
+ROOMS = {"report": "reports.cli", "evidence": "lab.evidence.cli"}
+"""Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
-RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault"})
+RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault", "--evidence-budget"})
 """Options of `run` that take a word; `steps.plugin` defines them."""
 
 
@@ -62,8 +64,8 @@ def _main(given: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])
     if command == "run":
         return _run(given[1:])
-    if command in REPORTS:
-        return _reports(command, given[1:])
+    if command in ROOMS:
+        return _room(command, given[1:])
     if command == "clean":
         return _clean(given[1:])
     if command == "nics":
@@ -106,11 +108,10 @@ def _run(arguments: list[str]) -> int:
     return os.execv(sys.executable, [sys.executable, *plain, *([] if chosen else [features]), *given])
 
 
-def _reports(command: str, arguments: list[str]) -> int:
-    """The commands on records: each a module of the reports with a `main` of its own."""
+def _room(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
-    return int(import_module(REPORTS[command]).main(arguments))
+    return int(import_module(ROOMS[command]).main(arguments))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

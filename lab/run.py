@@ -18,6 +18,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import AccessDenied, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
 from lab.core.undo import UndoStack
 from lab.evidence import versions
+from lab.evidence.collect import Sources
 from lab.faults.port import FaultPort
 from lab.target.capabilities import Capabilities, detect
 from lab.target.connect import connect
@@ -77,6 +78,15 @@ class Lab:
     def versions(self) -> dict[str, str]:
         """Of the cluster and what runs on it; what cannot be found out is left out."""
         return versions.of_cluster(self.client, self.target, self.capabilities.workers, self.capabilities.facts)
+
+    def sources(self) -> Sources | None:
+        """Where evidence can be taken when there is no scene: whatever of the cluster was reached by then."""
+        if not hasattr(self, "client"):
+            return None
+        nodes = self.capabilities.workers if hasattr(self, "capabilities") else ()
+        spaces = [site.residents.namespace for site in self._sites]
+        secrets = [image.password for image in self.target.images.values()]
+        return Sources(self.client, self.target, nodes, spaces, folder=self.folder, secrets=secrets)
 
     def _reach(self) -> Client:
         """The cluster of the target; a lab that does not answer is started, and then also ended by this run."""

@@ -20,8 +20,9 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 from lab.core import names
 from lab.core.errors import EnvironmentBroken, LabError, UsageError, verdict_of
 from lab.evidence import versions
-from lab.evidence.ending import look
+from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
+from lab.evidence.tasks import BUDGET_S
 from lab.run import Lab
 from lab.target.inventory import Target, load
 from lab.topology.scene import Scene
@@ -51,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--out", default="out", help="folder of run folders (default: %(default)s)")
     group.addoption(
         "--keep", choices=("never", "failed", "always"), default="never", help="what to leave on the cluster"
+    )
+    group.addoption(
+        "--evidence-budget",
+        type=float,
+        default=BUDGET_S,
+        metavar="SECONDS",
+        help="for what is collected of a scenario that did not pass (0: nothing; default: %(default)s)",
     )
     group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
 
@@ -180,6 +188,8 @@ class Run:
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
             scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
             scenario.advice = getattr(error, "advice", "")
+        if scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED} and call.when == "setup":
+            self._take(scenario)
         ended = isinstance(error, EnvironmentBroken) or (isinstance(error, UsageError) and call.when == "setup")
         if ended and not self.record.broken:
             self.record.broken = _say(error)
@@ -187,12 +197,18 @@ class Run:
             report.longrepr = f"{scenario.verdict}: {error}"
         return report
 
+    def _take(self, scenario: ScenarioRecord) -> None:
+        """Evidence where there is no scene yet: the set-up failed."""
+        sources = self._lab.sources() if self._lab is not None else None
+        if sources is not None:
+            take(sources, self.record, scenario, self._config.option.evidence_budget)
+
     def end(self, item: pytest.Item, scene: Scene) -> None:
         """The end of a scenario: evidence first if it did not pass, then what it made, unless it is to be kept."""
         scenario = self._of(item)
         bad = scenario is not None and scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED, ""}
         if scenario is not None:
-            look(scene, self.record, scenario, bad=bad)
+            look(scene, self.record, scenario, bad=bad, budget=self._config.option.evidence_budget)
         if self._config.option.keep == "always" or (bad and self._config.option.keep == "failed"):
             scene.let_go()
         else:

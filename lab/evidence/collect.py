@@ -1,136 +1,209 @@
-"""What is taken from a cluster when a scenario did not pass, before anything is cleaned up.
+"""What there is to take when something did not pass, before anything is cleaned up; by a scene, or by hand.
 
-A list of small tasks that run side by side within one budget. One that fails, or is not done in time, is listed in
-``index.txt`` with its reason and keeps no other from its end. Secrets are not read: user data, which holds a login, is
-taken out of what is written.
+Objects as YAML, logs of operators and launchers, each worker's readings, OVN's databases, what guests and consoles
+say, and a short capture while the fault lasts. This module only lists it; `tasks` takes it, `redact` hides secrets.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from lab.access.client import Client
-from lab.access.kinds import EVENT, NAD, NNCE, NNCP, NNS, POD, VM, VMI, VMIM, Kind, Obj
-from lab.core import trace
+from lab.access.kinds import EVENT, NAD, NNCE, NNCP, NNS, NODE, POD, VM, VMI, VMIM, Kind, Obj
+from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
-from lab.evidence.record import write_atomically
-from lab.topology.scene import Scene
+from lab.evidence.nodes import DATABASES, read_database, read_node
+from lab.evidence.redact import Redactor
+from lab.evidence.tasks import BUDGET_S, Task, run_tasks
+from lab.ovn.reader import SwitchReader
+from lab.target.inventory import Target
+from lab.topology.scene import GuestVm, Scene
 
-BUDGET_S = 30.0
 NAMESPACED: tuple[Kind, ...] = (POD, VM, VMI, VMIM, NAD, EVENT)
-CLUSTER_WIDE: tuple[Kind, ...] = (NNCP, NNCE, NNS)
-ON_NODES = {
-    "ovs-vsctl-show": ("ovs-vsctl", "show"),
-    "ovs-ports": ("ovs-vsctl", "--columns=name,tag,trunks,status,interfaces", "list", "Port"),
-    "ovs-external-ids": ("ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids"),
-    "ip-link": ("ip", "-d", "link"),
-    "ip-addr": ("ip", "addr"),
-    "ip-route": ("ip", "route"),
+CLUSTER_WIDE: tuple[Kind, ...] = (NNCP, NNCE, NNS, NODE)
+LOG_LINES = 400
+CONSOLE_BYTES = 65536
+GUEST = {
+    "ip.txt": "ip addr; echo; ip route; ip -6 route; echo; ip neigh",
+    "dmesg.txt": "dmesg | tail -n 60",
+    "system.txt": "uname -a; uptime; free; cat /etc/resolv.conf",
 }
-HIDDEN = ("userData", "userDataBase64", "password", "token")
+CAPTURE = (
+    "timeout",
+    "4",
+    "tcpdump",
+    "-i",
+    "any",
+    "-nn",
+    "-e",
+    "-l",
+    "-c",
+    "80",
+    "icmp or icmp6 or arp or (vlan and (icmp or arp))",
+)
 
 
 @dataclass(frozen=True)
-class Task:
-    """``read`` returns the text that goes into ``file``."""
+class Sources:
+    """Where to look. `nodes` in the order of their worth; a capture is made on those of `silent` (address pinged, by
+    which guest, over which workers) while the guest pings again."""
 
-    file: str
-    read: Callable[[], str]
-
-
-def collect(scene: Scene, folder: Path, *, seconds: float = BUDGET_S) -> list[str]:
-    """Take the evidence of a scenario into *folder*; returns what could not be taken, one line each. Never raises."""
-    return run_tasks(tasks_for(scene, Deadline.after(seconds)), folder, seconds)
-
-
-def run_tasks(tasks: Iterable[Task], folder: Path, seconds: float) -> list[str]:
-    """Run all tasks side by side for at most so many seconds and write the index."""
-    began = time.monotonic()
-    pool = ThreadPoolExecutor(8, "evidence")
-    try:
-        futures: dict[Future[None], Task] = {pool.submit(_one, task, folder): task for task in tasks}
-        done, late = wait(futures, timeout=seconds)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    failed = [f"{futures[f].file}: {_reason(error)}" for f in done if (error := f.exception()) is not None]
-    failed += [f"{futures[f].file}: not done within {seconds:.0f} s" for f in late]
-    failed.sort()
-    taken = sorted(futures[f].file for f in done if f.exception() is None)
-    lines = [f"taken in {time.monotonic() - began:.1f} s", *taken]
-    lines += ["", "could not be taken:", *failed] if failed else []
-    write_atomically(folder / "index.txt", "\n".join(lines) + "\n")
-    trace.note("evidence", f"{len(taken)} files in {folder}" + (f", {len(failed)} failed" if failed else ""))
-    return failed
+    client: Client
+    target: Target
+    nodes: Sequence[str] = ()
+    namespaces: Sequence[str] = ()
+    guests: Sequence[GuestVm] = ()
+    folder: Path | None = None
+    """The run's folder, for its console logs."""
+    silent: tuple[str, str, tuple[str, ...]] | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
-def _one(task: Task, folder: Path) -> None:
-    write_atomically(folder / task.file, task.read())
-
-
-def _reason(error: BaseException) -> str:
-    return error.headline if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-
-
-def tasks_for(scene: Scene, deadline: Deadline) -> list[Task]:
-    """What there is to take: objects, events, each worker's switch and addresses, what guests and consoles say."""
+def of_scene(scene: Scene, silent: tuple[str, str, tuple[str, ...]] | None = None) -> Sources:
+    """A scenario's own, and the workers that it used first."""
     site = scene.site
-    tasks = [
-        _objects(site.client, kind, space)
-        for space in (scene.namespace, site.residents.namespace)
-        for kind in NAMESPACED
-    ]
-    tasks += [_objects(site.client, kind, None) for kind in CLUSTER_WIDE]
-    for node in site.workers:
-        for name, argv in ON_NODES.items():
-            tasks.append(Task(f"nodes/{node}/{name}.txt", _on_node(scene, node, argv, deadline)))
-    for guest in scene.guests.values():
-        tasks.append(Task(f"guests/{guest.name}/ip.txt", _in_guest(scene, guest.name, deadline)))
-        log = site.folder / "console" / f"{guest.namespace}_{guest.name}.log"
-        tasks.append(Task(f"guests/{guest.name}/console.log", lambda log=log: _console(log)))  # type: ignore[misc]
-    return tasks
+    used = [guest.node for guest in scene.guests.values()]
+    return Sources(
+        client=site.client,
+        target=site.target,
+        nodes=sorted(site.workers, key=lambda node: (node not in used, node)),
+        namespaces=(scene.namespace, site.residents.namespace),
+        guests=tuple(scene.guests.values()),
+        folder=site.folder,
+        silent=silent,
+        secrets=[image.password for image in site.target.images.values()],
+    )
 
 
-def _objects(client: Client, kind: Kind, namespace: str | None) -> Task:
+def collect(sources: Sources, folder: Path, seconds: float = BUDGET_S) -> tuple[list[str], list[str]]:
+    """Take it into *folder*; returns (files, what could not be taken). Never raises."""
+    files: list[str] = []
+    redactor = Redactor(sources.secrets)
+    try:
+        tasks = list(tasks_for(sources, redactor, Deadline.after(seconds)))
+    except LabError as error:
+        return files, [f"evidence: {error.headline}"]
+    return files, run_tasks(tasks, folder, seconds, redactor, files)
+
+
+def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Iterable[Task]:
+    """The most telling first: with little time, or a large cluster, the end of the list is not reached."""
+    client = sources.client
+    for space in sources.namespaces:
+        for kind in NAMESPACED:
+            yield _objects(client, kind, space, redactor)
+    for guest in sources.guests:
+        silent = sources.silent if sources.silent and sources.silent[0] == guest.name else None
+        yield Task(f"guests/{guest.name}", partial(_guest, sources, guest, silent, deadline))
+        if sources.folder is not None:
+            log = sources.folder / "console" / f"{guest.namespace}_{guest.name}.log"
+            yield Task(f"guests/{guest.name}/console.log", partial(console, log))
+    for kind in CLUSTER_WIDE:
+        yield _objects(client, kind, None, redactor)
+    reader = SwitchReader(client, sources.target.platform.ovn)
+    for node in sources.nodes:
+        yield Task(f"nodes/{node}", partial(read_node, reader, node, deadline))
+    for space in sources.namespaces:
+        yield Task(f"logs/{space}", partial(_logs, client, space, "", (), deadline))
+    for node in sources.nodes:
+        for role in DATABASES:
+            yield Task(
+                f"nodes/{node}/ovn-{role}.db", partial(read_database, reader, node, role, deadline), database=True
+            )
+    platform = sources.target.platform
+    for name, component in (("nmstate", platform.nmstate), ("kubevirt", platform.kubevirt), ("ovn", platform.ovn)):
+        yield Task(
+            f"logs/{name}",
+            partial(_logs, client, component.namespace, component.labels, sources.nodes[:8], deadline),
+        )
+    if sources.target.lab.status:
+        yield Task("lab.txt", partial(_status, sources.target.lab.status, deadline))
+
+
+def _objects(client: Client, kind: Kind, namespace: str | None, redactor: Redactor) -> Task:
     folder = f"objects/{namespace}" if namespace else "objects"
-    return Task(f"{folder}/{kind.kind.lower()}.yaml", lambda: dump(client.list(kind, namespace)))
+    return Task(f"{folder}/{kind.kind.lower()}.yaml", lambda: dump(client.list(kind, namespace), redactor))
 
 
-def dump(objects: Iterable[Obj]) -> str:
-    """Objects as YAML documents, without managedFields and without what may hold a secret."""
-    return yaml.safe_dump_all([hide(o) for o in objects], sort_keys=False, allow_unicode=True)
+def dump(objects: Iterable[Obj], redactor: Redactor | None = None) -> str:
+    """Objects as YAML documents, without managedFields and without secrets."""
+    redactor = redactor or Redactor()
+    return yaml.safe_dump_all([redactor.value(o) for o in objects], sort_keys=False, allow_unicode=True)
 
 
-def hide(value: Any) -> Any:
-    """The value with secrets replaced and managedFields left out."""
-    if isinstance(value, dict):
-        return {k: "(hidden)" if k in HIDDEN else hide(v) for k, v in value.items() if k != "managedFields"}
-    return [hide(v) for v in value] if isinstance(value, list) else value
+def _logs(client: Client, namespace: str, labels: str, nodes: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
+    """The end of each container's log; of a component, only of pods on those nodes."""
+    found: dict[str, str] = {}
+    for pod in client.list(POD, namespace, labels=labels) if labels else client.list(POD, namespace):
+        spec = pod.get("spec") or {}
+        if nodes and spec.get("nodeName") not in nodes:
+            continue
+        for container in spec.get("containers") or []:
+            if deadline.expired:
+                return found
+            name = f"{pod['metadata']['name']}_{container['name']}.log"
+            try:
+                found[name] = plain(client.logs(pod["metadata"]["name"], namespace, container["name"], tail=LOG_LINES))
+            except LabError as error:
+                found[name] = f"(not read: {error.headline})\n"
+    return found
 
 
-def _on_node(scene: Scene, node: str, argv: tuple[str, ...], deadline: Deadline) -> Callable[[], str]:
-    return lambda: str(scene.site.reader.run(node, argv, deadline=deadline))
+def _guest(
+    sources: Sources, guest: GuestVm, silent: tuple[str, str, tuple[str, ...]] | None, deadline: Deadline
+) -> Mapping[str, str]:
+    """What a guest says of itself; and, if it is the one without answers, a capture while it asks again."""
+    shell = guest.shell
+    if shell is None:
+        raise LabError(f"a shell in {guest.name}", "nobody ever logged in")
+    found = {name: str(shell.run(["sh", "-c", line], deadline=deadline.sub(15))) for name, line in GUEST.items()}
+    if silent is not None:
+        _, address, nodes = silent
+        found |= _captured(
+            sources, nodes, deadline, lambda: shell.run(["ping", "-c", "3", address], deadline=deadline.sub(8))
+        )
+    return found
 
 
-def _in_guest(scene: Scene, name: str, deadline: Deadline) -> Callable[[], str]:
-    def read() -> str:
-        shell = scene.guests[name].shell
-        if shell is None:
-            raise LabError(f"a shell in {name}", "nobody ever logged in")
-        line = "ip addr; ip route; ip neigh; dmesg | tail -n 40"
-        return str(shell.run(["sh", "-c", line], deadline=deadline.sub(15)))
+def _captured(sources: Sources, nodes: Sequence[str], deadline: Deadline, ask: Callable[[], object]) -> dict[str, str]:
+    """tcpdump on the workers of the path, four seconds at most, while *ask* makes the packets that get no answer."""
+    reader, found = SwitchReader(sources.client, sources.target.platform.ovn), dict[str, str]()
 
-    return read
+    def listen(node: str) -> None:
+        try:
+            result = reader.run(node, CAPTURE, deadline=deadline.sub(10))
+            found[f"capture-{node}.txt"] = plain(result.stdout) or f"(no packet)\n{plain(result.stderr)}"
+        except LabError as error:
+            found[f"capture-{node}.txt"] = f"(no capture: {error.headline})\n"
+
+    threads = [threading.Thread(target=listen, args=(node,), daemon=True) for node in nodes]
+    for thread in threads:
+        thread.start()
+    # A guest that does not answer its own shell in time: what was captured so far still tells.
+    with suppress(LabError):
+        ask()
+    for thread in threads:
+        thread.join(10)
+    return dict(found)
 
 
-def _console(log: Path) -> str:
-    """The console's last 64 KiB; control characters are spelled out, since a guest may send any."""
-    text = log.read_bytes()[-65536:].decode("utf-8", "replace").replace("\r\n", "\n")
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+def _status(argv: Sequence[str], deadline: Deadline) -> str:
+    return str(process.run(argv, deadline=deadline.sub(10)))
+
+
+def console(log: Path) -> str:
+    """The console's last 64 KiB."""
+    return plain(log.read_bytes()[-CONSOLE_BYTES:].decode("utf-8", "replace"))
+
+
+def plain(text: str) -> str:
+    """Text with control characters spelled out, since a guest may send any."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text.replace("\r\n", "\n"))

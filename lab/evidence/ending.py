@@ -8,13 +8,13 @@ from __future__ import annotations
 from lab.core import facts
 from lab.core.errors import LabError
 from lab.evidence import picture, versions
-from lab.evidence.collect import collect
+from lab.evidence.collect import Sources, collect, of_scene
 from lab.evidence.record import RunRecord, ScenarioRecord
 from lab.nmstate.policy import enactments_of
 from lab.topology.scene import Scene
 
 
-def look(scene: Scene, record: RunRecord, scenario: ScenarioRecord, *, bad: bool) -> None:
+def look(scene: Scene, record: RunRecord, scenario: ScenarioRecord, *, bad: bool, budget: float) -> None:
     """Fill the scenario's picture, facts and evidence."""
     feature = scene.site.feature
     name = f"{record.scenarios.index(scenario) + 1:02d}"
@@ -28,10 +28,22 @@ def look(scene: Scene, record: RunRecord, scenario: ScenarioRecord, *, bad: bool
         record.versions |= versions.of_guest(scene)
     if bad:
         _tell_policies(scene)
-        folder = record.folder / "evidence" / name
-        scenario.evidence_missing = collect(scene, folder)
-        scenario.evidence = str(folder.relative_to(record.folder))
-        scenario.evidence_files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        take(of_scene(scene, _silent(scenario)), record, scenario, budget)
+
+
+def take(sources: Sources, record: RunRecord, scenario: ScenarioRecord, budget: float) -> None:
+    """The evidence of a scenario, into its folder of the run; none with a budget of 0."""
+    if budget <= 0:
+        return
+    folder = record.folder / "evidence" / f"{record.scenarios.index(scenario) + 1:02d}"
+    scenario.evidence_files, scenario.evidence_missing = collect(sources, folder, budget)
+    scenario.evidence = str(folder.relative_to(record.folder))
+
+
+def _silent(scenario: ScenarioRecord) -> tuple[str, str, tuple[str, ...]] | None:
+    """(VM, address, workers) of the last check that got no answer where one was wanted: worth a capture."""
+    checks = [f for f in scenario.facts if f.get("sort") == "check" and not f["held"] and f["wanted"] == "answer"]
+    return (str(checks[-1]["vm"]), str(checks[-1]["address"]), tuple(checks[-1]["nodes"])) if checks else None
 
 
 def _tell_policies(scene: Scene) -> None:

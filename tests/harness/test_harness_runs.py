@@ -38,6 +38,7 @@ CONFTEST = """
     class FakeLab:
         def __init__(self, target, run_id, folder):
             self.phases, self.capabilities, self.site = {}, FakeCapabilities(), None
+            self.target = target
 
         def open(self):
             if OPEN_FAILS:
@@ -45,6 +46,14 @@ CONFTEST = """
 
         def fault_each_policy(self, specs):
             pass
+
+        def sources(self):
+            from lab.evidence.collect import Sources
+
+            def refuse(kind, namespace=None, labels=""):
+                raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1")
+
+            return Sources(SimpleNamespace(list=refuse), self.target, ["worker-1"]) if OPEN_FAILS else None
 
         def versions(self):
             return {"OVN": "24.03.1"}
@@ -205,6 +214,10 @@ def test_a_lab_that_does_not_open_is_10_too(pytester: pytest.Pytester) -> None:
     assert result.ret == 10
     assert [s["verdict"] for s in record["scenarios"]] == ["broken", "skipped"]
     assert record["verdict"] == "broken"
+    # Evidence is taken all the same; what cannot be had is listed.
+    assert record["scenarios"][0]["evidence"] == "evidence/01"
+    assert any("node.yaml: wanted an answer of the API" in line for line in record["scenarios"][0]["evidence_missing"])
+    assert "testcase" in (pytester.path / "out" / "r1" / "junit.xml").read_text()
 
 
 def test_a_failure_outweighs_a_broken_environment(pytester: pytest.Pytester) -> None:

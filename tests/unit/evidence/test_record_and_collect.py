@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.evidence.collect import Task, dump, run_tasks
+from lab.evidence.collect import dump
 from lab.evidence.reading import load
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, write_atomically
+from lab.evidence.tasks import Task, run_tasks
 
 
 def record(folder: Path, *verdicts: str) -> RunRecord:
@@ -65,7 +66,7 @@ def test_collectors_that_fail_or_hang_are_listed_and_keep_nobody(tmp_path: Path)
 
     failed = run_tasks([Task("a.txt", lambda: "A"), Task("b.txt", broken), Task("c.txt", slow)], tmp_path, 0.3)
     release.set()
-    assert failed == ["b.txt: ValueError: no such pod", "c.txt: not done within 0 s"]
+    assert failed == ["b.txt: ValueError: no such pod", "c.txt: not done within 0.3 s"]
     assert (tmp_path / "a.txt").read_text() == "A"
     assert "could not be taken:\nb.txt" in (tmp_path / "index.txt").read_text()
 
