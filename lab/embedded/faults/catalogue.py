@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults.bridge_filtered import BridgeFiltered
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.dhcp_silent import DhcpSilent
 from lab.embedded.faults.gateway_down import GatewayDown
@@ -35,6 +36,7 @@ FAULTS: tuple[Fault, ...] = (
     PortSecurity(),
     SpoofCheckLost(),
     StrayBridge(),
+    BridgeFiltered(),
 )
 
 

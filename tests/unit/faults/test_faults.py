@@ -74,12 +74,16 @@ class Node:
         self.mappings = "physnet:br-ex,vlan-2024:ovs-br1,vlan-1993:ovs-br1"
         self.number, self.switch = number, switch
         self.setting, self.says, self.mute = "", 'external_ids:ovnkube-bugs=""', False
+        self.rules: dict[str, str] = {}
+        """Chain -> rule of the packet filter."""
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
             case ["ip", "-j", "link", "show", "dev", nic]:
                 carrier = self.switch.up[f"w{self.number}.{nic}"]
                 return json.dumps([{"ifname": nic, "flags": ["UP", *["LOWER_UP"] * carrier]}])
+            case ["nft", words]:
+                return self._filter(words.split(" ", 5))
             case ["ovs-vsctl", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings"]:
                 return f'"{self.mappings}"\n'
             case ["ovs-vsctl", "set", "Open_vSwitch", ".", word] if "bugs" in word:
@@ -102,6 +106,23 @@ class Node:
                     raise CommandFailed(Completed(tuple(argv), 142, "", "", 25.0))
                 return ""
         raise AssertionError(argv)
+
+    def _filter(self, words: list[str]) -> str:
+        match words:
+            case ["add", "table", "inet", "virtlab-fault"]:
+                return ""
+            case ["add", "chain", "inet", "virtlab-fault", name, "{ type filter hook input priority 0; }"]:
+                self.rules[name] = ""
+                return ""
+            case ["add", "rule", "inet", "virtlab-fault", name, rule]:
+                self.rules[name] = "" if self.mute else rule
+                return ""
+            case ["list", "chain", "inet", "virtlab-fault", name]:
+                return self.rules[name]
+            case ["delete", "chain", "inet", "virtlab-fault", name]:
+                del self.rules[name]
+                return ""
+        raise AssertionError(words)
 
 
 class Host:
@@ -233,6 +254,20 @@ def test_no_other_process_is_taken_for_the_dhcp_server(lab: Lab) -> None:
     assert lab.hosts["machine"].state == "S"
 
 
+def test_a_node_drops_what_arrives_over_one_bridge(lab: Lab) -> None:
+    lab.set("bridge-filtered", "node=worker-2", "bridge=br1")
+    assert lab.nodes["worker-2"].rules == {"br1": 'iifname "br1" drop'}
+    assert lab.nodes["worker-1"].rules == {}
+    lab.heal("bridge-filtered")
+    assert lab.nodes["worker-2"].rules == {}
+
+
+def test_a_rule_that_is_not_there_is_no_fault(lab: Lab) -> None:
+    lab.nodes["worker-1"].mute = True
+    with pytest.raises(FaultError, match="wanted a rule that drops packets over br1: the node says ''"):
+        lab.set("bridge-filtered", "node=worker-1", "bridge=br1")
+
+
 def test_a_fault_that_is_set_is_left_as_it_is(lab: Lab) -> None:
     assert "already" not in lab.set("gateway-down", "vlan=2024")
     assert lab.set("gateway-down", "vlan=2024")["already"] is True
@@ -344,6 +379,7 @@ def test_a_port_that_does_not_come_back_is_not_healed(lab: Lab) -> None:
         (["vlan-missing", "node=worker-1", "vlan=²"], 2, ["a VLAN id from 1 to 4094: '²'"]),
         (["dhcp-silent"], 2, ["missing: host", "try: virtlab fault set dhcp-silent host=..."]),
         (["dhcp-silent", "host=../x"], 2, ["an outside host of this lab: '../x'", "one of outside, machine, gateway-"]),
+        (["bridge-filtered", "node=worker-1", 'bridge=br1" accept'], 2, ["the name of a bridge", "try: bridge=br1"]),
         (["gateway-down", "vlan=7"], 2, ["'gateway-7'", "try: one of gateway-2024, gateway-1993"]),
         (["member-down", "node=worker-1", "nic=x"], 2, ["a NIC of worker-1 of this lab: 'x'", "ens3, enp6s0f0"]),
         (["lacp-off", "node=worker-1", "nic=enp8s0f0"], 2, ["in an LACP aggregate: 'enp8s0f0'", "one of enp6s0f0"]),
