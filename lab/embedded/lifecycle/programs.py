@@ -115,7 +115,7 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
         "virt-handler": virt,
         "nmstate": handler,
         "ovnkube": ovnkube,
-        "networkmanager": NetworkManager(rundir / "networkmanager", handler.node),
+        "networkmanager": NetworkManager(rundir / "networkmanager", handler.node, handler.refresh),
     }
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)

@@ -19,16 +19,22 @@ from lab.embedded.node.nmstate.apply import Node
 
 log = logging.getLogger(__name__)
 SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 2.0
 LONGEST_SECONDS = 60.0
 CHUNK = 64 * 1024
 
 
 class NetworkManager:
-    """Component of a node agent. No policy is applied to ``node`` while the NIC changes hands."""
+    """Component of a node agent. No policy is applied to ``node`` while the NIC changes hands.
 
-    def __init__(self, folder: Path, node: Node, socket: Path = SYSTEM_BUS) -> None:
+    ``changed`` is told when it did.
+    """
+
+    def __init__(
+        self, folder: Path, node: Node, changed: Callable[[], None] = lambda: None, socket: Path = SYSTEM_BUS
+    ) -> None:
         self.socket = socket
+        self._changed = changed
         self.session = Session(folder, node.dhcp)
         node.others = self
         node.dhcp.elsewhere = lambda: self.session.links(files.leased)
@@ -55,6 +61,7 @@ class NetworkManager:
                     async with self._network:
                         log.info("NetworkManager is asked for")
                         await self.session.begin()
+                        self._changed()
             bus_reader, bus_writer = await asyncio.open_unix_connection(self.session.bus)
             await _join(reader, writer, bus_reader, bus_writer)
         except (LabError, OSError) as error:
@@ -95,6 +102,7 @@ class NetworkManager:
                     if not wanted() or not await self.session.idle():
                         return False
                     await self.session.end()
+                    self._changed()
                     log.info("NetworkManager has nothing to keep and is gone")
             except (LabError, OSError) as error:
                 log.warning("NetworkManager stays: %s", error)

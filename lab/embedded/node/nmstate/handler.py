@@ -97,7 +97,7 @@ class NmstateHandler:
         self.node = Node(ctx.ovs, ctx.node.nics, folder(ctx.rundir), dhcp_wait=self.settings.dhcp_seconds)
         self._refresh = asyncio.Event()
         probes = NodeProbes(ctx.kube, name, self.settings)
-        self.policies = PolicyReconciler(ctx.kube, name, _Applied(self.node, probes, self._refresh.set), self.settings)
+        self.policies = PolicyReconciler(ctx.kube, name, _Applied(self.node, probes, self.refresh), self.settings)
         self.state = NodeState(ctx.kube, name, self.node.show)
         self._generations: dict[str, tuple[str, int]] = {}
         self._pending: set[str] = set()
@@ -105,6 +105,10 @@ class NmstateHandler:
         self._labels: dict[str, str] | None = None
         self._refresh_stamp: str | None = None
         self._queue = Queue(self.settings.backoff)
+
+    def refresh(self) -> None:
+        """Have the node read again: somebody else changed its network."""
+        self._refresh.set()
 
     async def run(self) -> None:
         """Watch and reconcile until cancelled."""
