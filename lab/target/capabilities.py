@@ -1,8 +1,8 @@
 """What this cluster can do, detected once; and whether a scenario's needs are met, with the reason for a person.
 
 A need is an expression as in a scenario's tag: `workers>=2`, `nmstate`, `localnet`, `migration`, `ovn`, `faults`,
-`ssh`, `console`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `network:machine`, `bond:bond2`, `bridge:br1`.
-It reports; skipping is for the caller.
+`ssh`, `console`, `networkmanager`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `network:machine`,
+`bond:bond2`, `bridge:br1`. It reports; skipping is for the caller.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from lab.access import kinds
 from lab.access.client import Client
 from lab.access.errors import ApiError
 from lab.access.kinds import Kind, Obj
-from lab.core.errors import UsageError
+from lab.core import process
+from lab.core.deadline import Deadline
+from lab.core.errors import LabError, UsageError
 from lab.target.inventory import Component, Target
 
 _COUNT = re.compile(r"(?P<what>workers)\s*(?P<op>>=|<=|==|=|>|<)\s*(?P<number>\d+)")
 _NAMED = re.compile(r"(?P<what>outside|vlan|network|bond|bridge|image):(?P<name>[\w.-]+)")
+
+
+MAKE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Capabilities:
     workers: tuple[str, ...]
     features: dict[str, Feature]
     facts: dict[str, str] = field(default_factory=dict)
+    _made: dict[str, Feature] = field(default_factory=dict)
+    """What the target has a command for, once that was run."""
 
     def meets(self, need: str) -> tuple[bool, str]:
         """(met, reason); the reason words wanted and found, also when met. Raises UsageError (no such need)."""
@@ -48,7 +55,7 @@ class Capabilities:
         if need == "disruptive":
             allowed = self.target.allow_disruptive
             return allowed, f"{self.target.source} {'allows' if allowed else 'does not allow'} disruptive scenarios"
-        feature = self.features.get(need)
+        feature = self._make(need) if need in self.target.lab.needs else self.features.get(need)
         if feature is None:
             known = ", ".join(
                 [
@@ -64,6 +71,21 @@ class Capabilities:
             )
             raise UsageError("a known need", f"{need!r}", "the tag @needs of a scenario", f"one of: {known}")
         return feature.present, f"{need}: {feature.detail}"
+
+    def _make(self, need: str) -> Feature:
+        """What came of the target's command for a need."""
+        if need not in self._made:
+            argv = self.target.lab.needs[need]
+            said = f"`{' '.join(argv)}`"
+            try:
+                result = process.run(argv, deadline=Deadline.after(MAKE_S))
+            except LabError as error:
+                self._made[need] = Feature(False, f"{said}: {error.headline}")
+            else:
+                last = (result.output.strip().splitlines() or ["it said nothing"])[-1]
+                found = f"{said} ended with {result.exit_code}: {last}"
+                self._made[need] = Feature(result.ok, said if result.ok else found)
+        return self._made[need]
 
     def unmet(self, needs: list[str]) -> list[str]:
         """The reasons of those that are not met, in order."""
@@ -115,6 +137,8 @@ def detect(client: Client, target: Target) -> Capabilities:
         "faults": _commands(target, target.faults, "faults"),
         "outside": Feature(bool(target.outside), ", ".join(target.outside) or f"{target.source} names no outside host"),
         "lab": _commands(target, target.lab.up, "lab.up"),
+        # kubernetes-nmstate configures nodes through it (docs/deployment-arbitrary-cluster.md).
+        "networkmanager": nmstate,
     }
     facts = {
         "cluster": client.server,

@@ -9,7 +9,8 @@ import ipaddress
 import os
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.core.errors import UsageError
@@ -28,11 +29,15 @@ class Cluster:
 
 @dataclass(frozen=True)
 class LabCommands:
-    """How the lab itself is started, ended and asked; each may be empty."""
+    """How the lab itself is started, ended and asked; each may be empty.
+
+    `needs` has, by the need of a scenario, what makes the lab meet it; run when the first such scenario comes.
+    """
 
     up: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -228,8 +233,10 @@ def _lab(section: Section | None) -> LabCommands:
     if section is None:
         return LabCommands()
     up, down, status = (_program(section.argv(key)) for key in ("up", "down", "status"))
+    below = section.section("needs")
+    needs = {name: _program(below.argv(name)) for name in below.keys()} if below else {}  # noqa: SIM118
     section.end()
-    return LabCommands(up, down, status)
+    return LabCommands(up, down, status, needs)
 
 
 def _platform(section: Section) -> Platform:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.core.errors import UsageError
 from lab.target.capabilities import Capabilities, Feature, schedulable
-from lab.target.inventory import load
+from lab.target.inventory import LabCommands, load
 
 TARGET = load(Path(__file__).parents[3] / "targets" / "embedded.yaml")
 HAVE = Capabilities(
@@ -58,3 +60,31 @@ def test_a_node_is_schedulable_when_ready_uncordoned_and_untainted() -> None:
     assert not schedulable({**ready, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}})
     assert schedulable({**ready, "spec": {"taints": [{"key": "a", "effect": "PreferNoSchedule"}]}})
     assert not schedulable({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})
+
+
+def with_command(*argv: str) -> Capabilities:
+    target = replace(TARGET, lab=LabCommands(needs={"networkmanager": argv}))
+    return Capabilities(target, (), {"networkmanager": Feature(True, "not asked")})
+
+
+def test_a_need_with_a_command_is_met_when_it_succeeds_and_it_runs_once(tmp_path: Path) -> None:
+    count = f"open({str(tmp_path / 'runs')!r}, 'a').write('x')"
+    have = with_command(sys.executable, "-c", count)
+    assert not (tmp_path / "runs").exists()
+    assert have.meets("networkmanager")[0]
+    assert have.unmet(["networkmanager"]) == []
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_command_that_fails_is_told_with_its_last_line() -> None:
+    have = with_command(sys.executable, "-c", "print('no mirror'); raise SystemExit(10)")
+    met, reason = have.meets("networkmanager")
+    assert not met
+    assert reason.startswith("networkmanager: `")
+    assert reason.endswith("ended with 10: no mirror")
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    met, reason = with_command("/no/such/program").meets("networkmanager")
+    assert not met
+    assert "wanted the program '/no/such/program'" in reason
