@@ -49,3 +49,23 @@ def leave_alone(policy: Obj, target: Target, *, disruptive: bool = False) -> Non
             str(target.source),
             "tag the scenario @disruptive, and say allow-disruptive: true in the target file",
         )
+
+
+def main_interface(target: Target, bridge: str, node: str, *, disruptive: bool) -> str:
+    """The one NIC that the target puts under a Linux bridge on a node. Raises UsageError: none, or it is protected."""
+    nics = target.nics.ports(bridge, "linux-bridge", node)
+    if len(nics) != 1:
+        raise UsageError(
+            f"one NIC under {bridge} on {node}",
+            f"the target names {', '.join(nics) or 'none'}",
+            str(target.source),
+            f"name it in nics.bridges.{bridge}",
+        )
+    if reason := target.nics.refusal(nics[0], disruptive=disruptive and target.allow_disruptive):
+        raise UsageError(
+            f"{nics[0]} of {node} for {bridge}",
+            f"it is one {reason}",
+            str(target.source),
+            "tag the scenario @disruptive, and say allow-disruptive: true in the target file",
+        )
+    return nics[0]

@@ -94,7 +94,7 @@ def wait_running(client: Client, namespace: str, names: Sequence[str], *, deadli
             return judge(names, pods.items.values(), events.items.values())
 
         wait_until(
-            f"residents in {namespace}",
+            f"pods in {namespace}",
             f"{len(names)} pods Running",
             observe,
             deadline=deadline,

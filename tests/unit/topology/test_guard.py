@@ -10,8 +10,8 @@ import pytest
 
 from lab.core.errors import UsageError
 from lab.target.inventory import Target, load
-from lab.target.nics import Nics
-from lab.topology.guard import leave_alone
+from lab.target.nics import Nics, Roles
+from lab.topology.guard import leave_alone, main_interface
 
 TARGET = load(Path(__file__).parents[3] / "targets" / "embedded.yaml")
 
@@ -73,3 +73,22 @@ def test_the_ports_of_the_external_bridge_stay_protected() -> None:
 def test_the_mapping_of_the_clusters_own_network_is_nobodys(state: str) -> None:
     with pytest.raises(UsageError, match="it sets physnet, by which every node reaches the outside"):
         leave_alone(mapping("physnet", "ovs-br1", state), TARGET, disruptive=True)
+
+
+def test_the_nic_for_a_bridge_by_hand_is_the_one_that_the_target_names() -> None:
+    found = target(roles=Roles(bridges={"br1": ("ens3",)}), nodes={"w2": Roles(bridges={"br1": ("eno1",)})})
+    assert main_interface(found, "br1", "w1", disruptive=True) == "ens3"
+    assert main_interface(found, "br1", "w2", disruptive=True) == "eno1"
+
+
+@pytest.mark.parametrize(("ports", "said"), [((), "none"), (("ens3", "ens4"), "ens3, ens4")])
+def test_a_bridge_by_hand_has_one_nic(ports: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=rf"one NIC under br1 on w1(.|\n)*names {said}(.|\n)*nics\.bridges\.br1"):
+        main_interface(target(roles=Roles(bridges={"br1": ports})), "br1", "w1", disruptive=True)
+
+
+@pytest.mark.parametrize(("allow", "disruptive"), [(True, False), (False, True)])
+def test_the_main_interface_by_hand_is_for_disruptive_scenarios_alone(allow: bool, disruptive: bool) -> None:
+    found = target(allow, roles=Roles(bridges={"br1": ("ens3",)}))
+    with pytest.raises(UsageError, match=r"ens3 of w1 for br1(.|\n)*which the target protects(.|\n)*@disruptive"):
+        main_interface(found, "br1", "w1", disruptive=disruptive)
