@@ -12,5 +12,6 @@ pytest_plugins = [
     "steps.connectivity",
     "steps.podnet",
     "steps.access",
+    "steps.nmcli",
     "reports.plugin",
 ]
