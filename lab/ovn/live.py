@@ -80,7 +80,7 @@ class Picture:
     complete: bool = True
     """Whether every VM of the cluster is among the objects."""
     restless: list[str] = field(default_factory=list)
-    """Zones that read differently each time."""
+    """Zones that differed when they were read last."""
 
 
 def audit_cluster(
@@ -104,6 +104,9 @@ def audit_cluster(
         if not _again(client, picture, places, deadline):
             break
         result = judge(client, picture)
+    else:
+        for where in picture.restless:
+            result.capture.note(where, f"its routes were others in each of {ROUNDS} readings: not at rest")
     healed = before - {finding.subject for finding in result.faults}
     for subject in sorted(healed):
         result.capture.note(subject, "a fault that was gone when its zones were read again: controllers at work")
@@ -168,8 +171,6 @@ def _judged(picture: Picture, more: list[Obj]) -> Result:
             capture.note(str(place), f"not read: {reading.error.headline}")
             capture.unusable.append(str(place))
     capture.unusable += [what for what, _ in picture.places.missing]
-    for zone in picture.restless:
-        capture.note(zone, "its routes changed each time it was read: not at rest")
     result = judged(capture, lambda note: _sources(picture))
     if result is None:
         raise UsageError(
