@@ -23,8 +23,8 @@ from lab.ovn.tables import SELF, Leg, Legs, Tables
 from lab.ovn.zone import Sink, Zone
 
 ROUTER = nbdata.ROUTER
-_PLAIN = re.compile(r"^ *([0-9a-f.:]+) +(?:\1(?= ))?(.*)$", re.M)
-"""Address and the rest of a row; an address that is its own next hop is left out there and a blank begins the rest."""
+_PLAIN = re.compile(r"^ *([0-9a-f.:]+(?:/[0-9]+)?) +(?:\1(?= ))?(.*)$", re.M)
+"""Prefix and the rest of a row; an address that is its own next hop is left out there and a blank begins the rest."""
 _FOUR, _SIX = (partial(socket.inet_pton, family) for family in (socket.AF_INET, socket.AF_INET6))
 _HEADING = re.compile(r"^\s*IPv([46]) Routes\s*$")
 _TABLE = re.compile(r"^\s*Route Table (\S+):\s*$")
@@ -89,24 +89,27 @@ class Scanner:
         return self.zone is not None and self._route_table == MAIN and not self._skip and not self._documents.open
 
     def _at_once(self, piece: str, count: int) -> bool:
-        """Take a piece whose lines are all host rows of known kinds, none of them twice; False: nothing was taken."""
+        """Take a piece whose lines are all rows of known kinds, no prefix twice; False: nothing was taken."""
         if not self._rows_only():
             return False
         found = _PLAIN.findall(piece)
         if len(found) != count:
             return False
-        addresses, rests = zip(*found, strict=True)
+        prefixes, rests = zip(*found, strict=True)
         tails = self._tails
         if not tails.keys() >= set(rests):
             return False
-        new = dict(zip(addresses, map(tails.__getitem__, rests), strict=True))
+        new = dict(zip(prefixes, map(tails.__getitem__, rests), strict=True))
         if self.zone is None or len(new) != count or not self.wanted.isdisjoint(new):
             return False
+        nets = {prefix: new.pop(prefix) for prefix in prefixes if "/" in prefix} if "/" in piece else {}
         try:
-            deque(map(_SIX if ":" in addresses[0] else _FOUR, addresses), maxlen=0)
+            deque(map(_SIX if ":" in prefixes[0] else _FOUR, new), maxlen=0)
         except OSError:
             return False
-        self.tables.add_hosts(self.zone.index, new)
+        if not all(map(is_prefix, nets)):
+            return False
+        self.tables.add_many(self.zone.index, new, nets)
         self.zone.rows += count
         return True
 

@@ -70,7 +70,9 @@ class Finding:
     lines: list[Line] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    """All of them, where one finding stands for many."""
+    """The first of them, where one finding stands for many."""
+    count: int = 1
+    """How many it stands for."""
     legs: list[tuple[int, str, str, str]] = field(default_factory=list)
     """For finding lines: (zone, role, next hop, port); without both it stands for every row of the subject there."""
 

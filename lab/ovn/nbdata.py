@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
-from lab.ovn.routes import MAIN, Route, is_address, plain
+from lab.ovn.routes import DISCARD, MAIN, Route, is_address, plain
 
 ROUTER = "ovn_cluster_router"
 ROUTES, ROUTERS, GLOBAL, PORTS, POLICIES, SWITCH_PORTS = (
@@ -102,7 +102,7 @@ def read(tables: Tables) -> NbRoutes:
         match = str(policy.get("match", ""))
         if str(policy.get("priority")) == VM_POLICY and ".src == " in match and str(policy.get("_uuid")) in chosen:
             hops = many(policy.get("nexthops")) or many(policy.get("nexthop"))
-            found.sources.setdefault(match.rpartition(" ")[2], []).extend(map(str, hops))
+            found.sources.setdefault(match.rpartition(" ")[2], []).extend(hops)
     return found
 
 
@@ -113,7 +113,7 @@ def _names(tables: Tables, marks: Marks) -> None:
     switches = []
     for port in tables.get(PORTS, ()):
         name = str(port.get("name", ""))
-        networks = [str(n) for n in many(port.get("networks")) if _is_interface(str(n))]
+        networks = [n for n in many(port.get("networks")) if _is_interface(n)]
         if name.startswith("rtos-"):
             switches.append(name.removeprefix("rtos-"))
             for network in networks:
@@ -134,9 +134,10 @@ def _is_interface(text: str) -> bool:
     return True
 
 
-def many(value: Any) -> list[Any]:
-    """A column that holds a set: one member is written without the set around it."""
-    return list(value) if isinstance(value, list) else [] if value is None or value == "" else [value]
+def many(value: Any) -> list[str]:
+    """A column that holds a set, as text: one member is written without the set around it."""
+    items = value if isinstance(value, list) else [value]
+    return [str(item) for item in items if isinstance(item, str | int) and item != ""]
 
 
 def _row(row: Mapping[str, Any], marks: Marks) -> Iterator[tuple[Route, bool, str, int]]:
@@ -150,7 +151,9 @@ def _row(row: Mapping[str, Any], marks: Marks) -> Iterator[tuple[Route, bool, st
         policy = row.get("policy")
         policy = policy if isinstance(policy, str) else ""
         prefix, nexthop = plain(str(row["ip_prefix"])), str(row["nexthop"])
-        nexthop = plain(nexthop) if is_address(nexthop) else nexthop
+        nexthop = plain(nexthop) if nexthop not in ("", DISCARD) else nexthop
+        if "/" in nexthop:
+            return
         if "ic-node" in owners:
             marks.nodes.setdefault(nexthop, str(owners["ic-node"]))
         loose = "external_ids" in row and "/" not in prefix and not any(o in owners for o in OWNERS)
@@ -168,7 +171,7 @@ def _pods(ports: Rows) -> Iterator[tuple[str, list[str]]]:
         owners = port.get("external_ids")
         if not isinstance(owners, dict) or owners.get("pod") != "true" or "_" not in str(port.get("name")):
             continue
-        words = [word for text in many(port.get("addresses")) for word in str(text).split()[1:]]
+        words = [word for text in many(port.get("addresses")) for word in text.split()[1:]]
         yield str(port["name"]).replace("_", "/", 1), [plain(word) for word in words if is_address(word)]
 
 

@@ -73,6 +73,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "subject": finding.subject,
         "subjects": finding.subjects,
+        "count": finding.count,
         "vm": finding.vm,
         "owner": finding.owner,
         "runner": finding.runner,
@@ -158,7 +159,7 @@ def _zone_table(result: Result) -> Iterator[str]:
 
 def _notes(findings: list[Finding], result: Result) -> Iterator[str]:
     for finding in findings:
-        subjects = f" ({_some(finding.subjects)})" if finding.subjects else ""
+        subjects = f" ({_some(finding.subjects, finding.count)})" if finding.subjects else ""
         yield printable(f"{finding.kind}  {finding.subject}{subjects}: {finding.summary}", 2000)
     yield from (printable(text) for text in sorted(result.topology.unknown))
 
@@ -173,8 +174,10 @@ def _skipped(result: Result) -> Iterator[str]:
             yield f"    and {len(notes) - 50} more: --json has them"
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+def _some(names: list[str], count: int = 0) -> str:
+    """The first few of so many (0: of as many as are given)."""
+    count = count or len(names)
+    more = f" and {count - SHOWN} more" if count > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 

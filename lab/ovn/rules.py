@@ -12,7 +12,7 @@ from lab.ovn.hosts import Case, Fault, judge
 from lab.ovn.inventory import Inventory
 from lab.ovn.prefixes import Lpm
 from lab.ovn.subnets import infrastructure
-from lab.ovn.tables import State, Tables
+from lab.ovn.tables import SELF, Leg, State, Tables
 from lab.ovn.topology import NodeInfo, Topology
 from lab.ovn.walker import Walk
 
@@ -41,6 +41,7 @@ class _Hosts:
         self.topology = topology
         self.facts = facts
         self.live = sorted(topology.by_zone, key=topology.label)
+        self.all = sum(1 << zone for zone in self.live)
         self.sources = Lpm()
         self.covering = _egress(tables, topology)
         for prefix in self.covering:
@@ -80,6 +81,10 @@ class _Hosts:
 
     def _judged(self, key: _Key, prefixes: list[str]) -> Iterator[Finding]:
         """The faults of addresses that are alike: one finding for each, or one for all where they are many."""
+        if (there := self._as_it_should_be(key)) is not None:
+            if key[3]:
+                self.shapes.update((prefix, (there.label, True)) for prefix in prefixes)
+            return
         case, faults = self._judge(key)
         for fault in faults:
             if len(prefixes) > (EACH if fault.severity != INFO else 1):
@@ -95,7 +100,7 @@ class _Hosts:
         """One finding that stands for many addresses: commands and lines are those of the first few."""
         finding = self._finding(prefixes[0], case, fault)
         finding.subject = f"{len(prefixes)} addresses"
-        finding.subjects = prefixes[:LISTED]
+        finding.subjects, finding.count = prefixes[:LISTED], len(prefixes)
         finding.vm = ""
         for prefix in prefixes[1:SPELLED] if finding.remedies else []:
             finding.remedies += [r for r in self._finding(prefix, case, fault).remedies if r not in finding.remedies]
@@ -115,15 +120,37 @@ class _Hosts:
         vm = self.facts.vm(prefix)
         return "", f"VM {vm} has no live launcher any more" if vm else "no live VM has this address"
 
+    def _as_it_should_be(self, key: _Key) -> NodeInfo | None:
+        """The runner, when every zone has exactly the leg it should have, which a few comparisons tell; else None.
+
+        Most VMs of most clusters are in order, and to walk every zone's routes for them would take zones x nodes steps.
+        """
+        state, _, owner, given, orphan, source = key
+        legs = {rows.rows: zones for rows, zones in state.zones.items()}
+        remote = {rows[0].nexthop: zones for rows, zones in legs.items() if rows == (Leg(rows[0].nexthop),)}
+        if orphan or len(remote) != 1 or len(legs) > 2 or (owner is None and self.complete):
+            return None
+        hop, zones = remote.popitem()
+        node = self.topology.by_transit.get(hop)
+        if node is None or node is owner or given not in ("", node.name) or hop == SELF:
+            return None
+        if node.zone is None:
+            return node if len(legs) == 1 and zones == self.all and bool(node.name or not given) else None
+        local = legs.get((Leg(SELF, port=f"rtos-{node.name}"),))
+        right = local == 1 << node.zone and zones == self.all & ~(1 << node.zone)
+        return node if right and len(legs) == 2 and self._covered(source, node.zone) else None
+
+    def _covered(self, source: str, zone: int) -> bool:
+        """Whether a zone has a src-ip route around what *source* stands for."""
+        return any(zone in zones for prefix, zones in self.covering.items() if _within(source, prefix))
+
     def _judge(self, key: _Key) -> tuple[Case, list[Fault]]:
         state, _, owner, given, orphan, source = key
         runner = self.topology.by_name.get(given) if given else None
         if given and runner is None:
             runner = self.topology.by_name[given] = NodeInfo(given)
 
-        def covered(zone: int) -> bool:
-            return any(zone in zones for prefix, zones in self.covering.items() if _within(source, prefix))
-
+        covered = partial(self._covered, source)
         case = Case(self.topology, self.live, state, owner, self.complete, runner, covered, orphan)
         faults = judge(case)
         case.worst = min(faults, key=lambda f: SEVERITIES.index(f.severity), default=None)
@@ -265,7 +292,8 @@ def _unverified(prefixes: list[str]) -> Finding:
     text = "where they run is inferred from the routes: no pod or VMI given has them; "
     text += "leftovers of a stopped VM look alike"
     subject = f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}"
-    return Finding("RUNNER_UNVERIFIED", INFO, subject, [], text, subjects=_ordered(prefixes)[:LISTED])
+    listed = _ordered(prefixes)[:LISTED]
+    return Finding("RUNNER_UNVERIFIED", INFO, subject, [], text, subjects=listed, count=len(prefixes))
 
 
 def _ordered(prefixes: list[str]) -> list[str]:

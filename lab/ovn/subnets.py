@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from lab.ovn import remedies
 from lab.ovn.findings import CLASSES, INFO, MAJOR, Finding, Line
-from lab.ovn.tables import Leg, State, Tables
+from lab.ovn.tables import SELF, Leg, State, Tables
 from lab.ovn.topology import NodeInfo, Topology
 
 
 def infrastructure(tables: Tables, topology: Topology) -> Iterator[Finding]:
     """R3, R7, R9 to R13 on subnets and join addresses; R23, R24 and cut dumps."""
-    for prefix, node in topology.owner.items():
+    for prefix, node in topology.owner.items() if _overlay(tables, topology) else ():
         yield from _prefix(prefix, node, tables.get(prefix), topology, "SUBNET_ROUTE")
     for prefix, node in topology.join_owner.items():
         yield from _prefix(prefix, node, tables.get(prefix), topology, "JOIN_ROUTE")
@@ -24,10 +24,18 @@ def infrastructure(tables: Tables, topology: Topology) -> Iterator[Finding]:
     yield from _limits(topology)
 
 
+def _overlay(tables: Tables, topology: Topology) -> bool:
+    """Whether zones have rows for node subnets at all: a default network without overlay (2026 and later) has none."""
+    states = [tables.nets[prefix] for prefix in topology.owner if prefix in tables.nets]
+    return any(row.policy == "dst-ip" for state in states for legs in state.zones for row in legs.rows)
+
+
 def _prefix(prefix: str, node: NodeInfo, state: State | None, topology: Topology, what: str) -> Iterator[Finding]:
     """One subnet or join address in every zone but its own: exactly one row, to its node's transit address."""
     family = 6 if ":" in prefix else 4
     right = node.transit.get(family, "")
+    if state is not None and right and _right_everywhere(node, state, right, topology):
+        return
     rows = {z: [r for r in rows if r.policy == "dst-ip"] for z, rows in state.per_zone()} if state is not None else {}
     several: list[int] = []
     wrong: list[int] = []
@@ -60,6 +68,15 @@ def _prefix(prefix: str, node: NodeInfo, state: State | None, topology: Topology
     yield from _made("EXACT_DUP", prefix, dup, "the same route twice; traffic does not suffer", rows, node, topology)
     text = f"no route to the {thing} of {to}"
     yield from _made(f"{what}_MISSING", prefix, missing, text, rows, node, topology)
+
+
+def _right_everywhere(node: NodeInfo, state: State, right: str, topology: Topology) -> bool:
+    """Whether every zone but the node's own has one plain row to it, and that one none but to itself."""
+    own = 1 << node.zone if node.zone is not None else 0
+    others = sum(1 << zone for zone in topology.by_zone) & ~own
+    rest = {legs.rows: zones for legs, zones in state.zones.items() if legs.rows != (Leg(right),)}
+    plain = sum(zones for legs, zones in state.zones.items() if legs.rows == (Leg(right),))
+    return plain == others and all(zones == own and rows == (Leg(SELF),) for rows, zones in rest.items())
 
 
 def _maybe_own(topology: Topology, zone: int, prefix: str, what: str) -> bool:

@@ -71,6 +71,7 @@ class Tables:
         self._legs: dict[tuple[Leg, ...], Legs] = {}
         self._known: dict[frozenset[tuple[Legs, int]], State] = {}
         self._steps: dict[tuple[int, State | None, Legs], State] = {}
+        self._sweep_at = 1000
         self._empty = State({})
 
     def get(self, prefix: str) -> State | None:
@@ -87,11 +88,12 @@ class Tables:
         states = self.nets if "/" in prefix else self.hosts
         states[prefix] = self._step(zone, states.get(prefix), legs)
 
-    def add_hosts(self, zone: int, rows: dict[str, Legs]) -> None:
-        """The same for many single addresses, by calls that work on all of them at once."""
-        before = list(zip(map(self.hosts.get, rows), rows.values(), strict=True))
-        steps = {step: self._step(zone, *step) for step in set(before)}
-        self.hosts.update(zip(rows, map(steps.__getitem__, before), strict=True))
+    def add_many(self, zone: int, hosts: dict[str, Legs], nets: dict[str, Legs]) -> None:
+        """The same for many rows, by calls that work on all of them at once."""
+        for states, rows in ((self.hosts, hosts), (self.nets, nets)):
+            before = list(zip(map(states.get, rows), rows.values(), strict=True))
+            steps = {step: self._step(zone, *step) for step in set(before)}
+            states.update(zip(rows, map(steps.__getitem__, before), strict=True))
 
     def _step(self, zone: int, state: State | None, legs: Legs) -> State:
         key = (zone, state, legs)
@@ -119,9 +121,10 @@ class Tables:
     def closed(self) -> None:
         """A zone is complete: drop what only helped on the way. States that no prefix is in any more are many then."""
         self._steps.clear()
-        if len(self._known) > 4 * (len(self.hosts) + len(self.nets)) + 1000:
+        if len(self._known) > self._sweep_at:
             live = {*self.hosts.values(), *self.nets.values()}
             self._known = {key: state for key, state in self._known.items() if state in live}
+            self._sweep_at = 2 * len(live) + 1000
 
     def forget(self, zone: int, prefix: str = "") -> None:
         """Drop what one zone said, of one prefix or of all."""

@@ -1,4 +1,4 @@
-"""The offline audit against awk, on one million routes; and its memory as zones grow while VMs do not."""
+"""The audit's figures: a million routes against awk, memory as zones grow while VMs do not, a hundred zones live."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.core.deadline import Deadline
+from lab.ovn.live import audit_cluster
+from tests.bench.figures import report
+from tests.unit.ovn.livecluster import cluster
+from tests.unit.ovn.routes_world import World
+
 AWK = "NF>=3{c[$1]++} END{for(k in c) if(c[k]>1) n++; print n}"
 PEAK = """
 import sys
@@ -20,65 +26,110 @@ main(["audit", "routes", *sys.argv[1:], "--json"])
 status = Path("/proc/self/status").read_text().splitlines()
 print(next(line for line in status if line.startswith("VmHWM")).split()[1], file=sys.stderr)
 """
+MEMORY_MIB = 600
+FLOOR_S = 2.0
 
 
-def dump(zone: int, zones: int, vms: int) -> Iterator[str]:
-    """One zone of a clean cluster whose VMs all run off their home nodes."""
-    yield f"$ oc exec -n ns -c nbdb ovnkube-node-{zone:05d} -- ovn-nbctl lr-route-list ovn_cluster_router\n"
-    yield "IPv4 Routes\nRoute Table <main>:\n"
-    for vm in range(vms):
-        address = f"10.{128 + vm % zones // 256}.{vm % zones % 256}.{vm // zones % 250 + 3}"
-        if vm // zones >= 250:
-            address = f"10.{160 + vm // 65025 % 60}.{vm // 255 % 255}.{vm % 255}"
-        runner = (vm % zones + 1) % zones
-        if runner == zone:
-            yield f"{address:>25} {address:>25} dst-ip rtos-worker-{zone}\n"
-        else:
-            yield f"{address:>25} {f'100.88.{(runner + 2) // 256}.{(runner + 2) % 256}':>25} dst-ip\n"
-    for node in range(zones):
-        join, transit = (f"100.{net}.{(node + 2) // 256}.{(node + 2) % 256}" for net in (64, 88))
-        yield f"{join:>25} {join if node == zone else transit:>25} dst-ip\n"
-        if node != zone:
-            yield f"{f'10.{128 + node // 256}.{node % 256}.0/24':>25} {transit:>25} dst-ip\n"
-    mine = f"100.64.{(zone + 2) // 256}.{(zone + 2) % 256}"
-    yield f"{'10.128.0.0/9':>25} {mine:>25} src-ip\n"
+class Clean:
+    """A clean cluster whose VMs all run off their home nodes; zones share all rows but those of VMs of their own."""
+
+    def __init__(self, zones: int, vms: int) -> None:
+        self.zones = zones
+        self.addresses = [self._address(vm) for vm in range(vms)]
+        self.runners = [(vm % zones + 1) % zones for vm in range(vms)]
+        self.remote = [
+            f"{a:>25} {self._transit(r):>25} dst-ip\n" for a, r in zip(self.addresses, self.runners, strict=True)
+        ]
+        self.mine: dict[int, list[int]] = {}
+        for vm, runner in enumerate(self.runners):
+            self.mine.setdefault(runner, []).append(vm)
+
+    def _address(self, vm: int) -> str:
+        if vm // self.zones < 250:
+            return f"10.{128 + vm % self.zones // 256}.{vm % self.zones % 256}.{vm // self.zones % 250 + 3}"
+        return f"10.{160 + vm // 65025 % 60}.{vm // 255 % 255}.{vm % 255}"
+
+    def _transit(self, node: int, net: int = 88) -> str:
+        return f"100.{net}.{(node + 2) // 256}.{(node + 2) % 256}"
+
+    def dump(self, zone: int) -> Iterator[str]:
+        """One zone as ovn-nbctl prints it."""
+        yield f"$ oc exec -n ns -c nbdb ovnkube-node-{zone:05d} -- ovn-nbctl lr-route-list ovn_cluster_router\n"
+        yield "IPv4 Routes\nRoute Table <main>:\n"
+        rows = list(self.remote)
+        for vm in self.mine.get(zone, ()):
+            rows[vm] = f"{self.addresses[vm]:>25} {self.addresses[vm]:>25} dst-ip rtos-worker-{zone}\n"
+        yield "".join(rows)
+        for node in range(self.zones):
+            join, transit = self._transit(node, 64), self._transit(node)
+            yield f"{join:>25} {join if node == zone else transit:>25} dst-ip\n"
+            if node != zone:
+                yield f"{f'10.{128 + node // 256}.{node % 256}.0/24':>25} {transit:>25} dst-ip\n"
+        yield f"{'10.128.0.0/9':>25} {self._transit(zone, 64):>25} src-ip\n"
+
+    def write(self, path: Path) -> Path:
+        """Every zone, one after the other."""
+        with path.open("w") as out:
+            for zone in range(self.zones):
+                out.writelines(self.dump(zone))
+        return path
 
 
 def audit(path: Path) -> tuple[float, float]:
     """Seconds of a whole process, and MiB at its peak."""
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", PEAK, str(path)], check=True, capture_output=True, text=True)
+    assert '"verdict": "clean"' in done.stdout
     return time.perf_counter() - begun, int(done.stderr.split()[-1]) / 1024
+
+
+def awk(path: Path) -> float:
+    begun = time.perf_counter()
+    subprocess.run([shutil.which("awk") or "awk", AWK, str(path)], check=True, capture_output=True)
+    return time.perf_counter() - begun
 
 
 @pytest.mark.parametrize(("zones", "vms"), [(50, 20_000), (1, 1_000_000)], ids=["50-zones", "one-zone"])
 def test_a_million_routes_against_awk(tmp_path: Path, zones: int, vms: int) -> None:
-    path = tmp_path / "routes"
-    with path.open("w") as out:
-        for zone in range(zones):
-            out.writelines(dump(zone, zones, vms))
-    awk = shutil.which("awk") or "awk"
-    begun = time.perf_counter()
-    subprocess.run([awk, AWK, str(path)], check=True, capture_output=True)
-    reference = time.perf_counter() - begun
-    seconds, peak = audit(path)
-    limit = max(1.5 * reference, 2.0)
-    print(f"\n{zones} zones x {vms} routes: awk {reference:.2f} s, audit {seconds:.2f} s: {seconds / reference:.2f} x")
-    print(f"limit {limit:.2f} s: {seconds / limit:.2f}; memory {peak:.0f} MiB of 600: {peak / 600:.2f}")
-    assert peak <= 600
-    # A million different addresses in one zone still take longer than the limit: printed, and not asserted.
-    assert zones == 1 or seconds <= limit
+    path = Clean(zones, vms).write(tmp_path / "routes")
+    # In turns, and the best of each: others' work on the machine must not fall on one of the two alone.
+    runs = [(awk(path), *audit(path)) for _ in range(3)]
+    reference, seconds, peak = (min(column) for column in zip(*runs, strict=True))
+    limit = max(1.5 * reference, FLOOR_S)
+    what = f"audit, {zones} zones x {vms} routes"
+    report(what, seconds, limit, "s", f"awk {reference:.2f} s, {seconds / reference:.2f} x")
+    report(f"{what}, memory", peak, MEMORY_MIB, "MiB", "peak of the process")
+    assert peak <= MEMORY_MIB
+    assert seconds <= limit
 
 
 def test_memory_follows_vms_and_not_zones(tmp_path: Path) -> None:
+    """Up to a thousand zones with twenty thousand routes each: 1.4 GB of text, read as a stream."""
     peaks = []
-    for zones in (10, 40, 160):
-        path = tmp_path / f"routes-{zones}"
-        with path.open("w") as out:
-            for zone in range(zones):
-                out.writelines(dump(zone, zones, 5_000))
+    for zones, vms in ((10, 20_000), (100, 20_000), (1000, 20_000), (100, 80_000)):
+        path = Clean(zones, vms).write(tmp_path / "routes")
+        size = path.stat().st_size
         seconds, peak = audit(path)
-        peaks.append(peak)
-        print(f"\n{zones} zones x 5000 VMs: {seconds:.2f} s, {peak:.0f} MiB = {peak / peaks[0]:.2f} x that of 10 zones")
         path.unlink()
-    assert peaks[-1] <= 2 * peaks[0]
+        peaks.append(peak)
+        how = f"{size >> 20} MiB of text in {seconds:.1f} s, {peak / peaks[0]:.2f} x the memory of 10 zones"
+        report(f"audit, {zones} zones x {vms} routes, memory", peak, MEMORY_MIB, "MiB", how)
+    assert peaks[2] <= 3 * peaks[0]
+    assert max(peaks) <= MEMORY_MIB
+
+
+def test_a_hundred_zones_take_as_long_as_the_slowest(tmp_path: Path) -> None:
+    world = World(100)
+    for owner in range(100):
+        world.migrate(world.start(owner, 0)[0], (owner + 1) % 100)
+    slowest = 3.0
+    with cluster(world, tmp_path) as (there, client):
+        there.delay = lambda zone: slowest if zone == 7 else 0.3 + zone / 100
+        begun = time.perf_counter()
+        result = audit_cluster(client, deadline=Deadline.after(60))
+        seconds = time.perf_counter() - begun
+    assert result.exit_code == 0
+    assert len(result.topology.by_zone) == 100
+    report(
+        "audit, 100 zones live", seconds, 1.1 * slowest, "s", f"slowest exec {slowest} s; the fake API shares the cores"
+    )

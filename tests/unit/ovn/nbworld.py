@@ -67,7 +67,7 @@ def a_map(pairs: dict[str, str]) -> Any:
 
 def route_row(world: World, route: Route) -> dict[str, Any]:
     node = next((n for n in range(world.size) if world.transit(n, route.family) == route.nexthop), None)
-    infra = "/" in route.prefix or route.prefix.startswith(("100.64.", "fd98:"))
+    infra = "/" in route.prefix or route.prefix not in world.vms
     owners = {"ic-node": world.name(node)} if infra and node is not None else {}
     owners |= {} if infra else {"k8s.ovn.org/vm": "vm", "k8s.ovn.org/namespace": "ns"}
     row: dict[str, Any] = {"ip_prefix": route.prefix, "nexthop": route.nexthop, "external_ids": a_map(owners)}
@@ -90,6 +90,8 @@ def tables(world: World, zone: int, *, pods: bool = True) -> dict[str, Table]:
     }
     switch = [world.subnet(zone, f).replace(".0/", ".1/").replace("::/", "::1/") for f in world.families()]
     transit = [world.transit(zone, f) + ("/16" if f == 4 else "/64") for f in world.families()]
+    if world.six:
+        routes["gateway-1"]["ip_prefix"], routes["gateway-2"]["ip_prefix"] = world.cluster(6), "::/0"
     found = {
         "NB_Global": {"g": {"name": world.name(zone), "nb_cfg": 4}},
         "Logical_Router": {

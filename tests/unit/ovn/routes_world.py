@@ -7,14 +7,29 @@ from dataclasses import dataclass, field
 
 from lab.ovn.routes import Route, number, print_routes
 
+NETS = (
+    ("100.88.0.", "100.64.0.", "fd97::", "fd98::"),
+    ("168.254.0.", "100.64.0.", "fd97::", "fd98::"),
+    ("10.200.7.", "192.168.255.", "fd77:1::", "fd77:2::"),
+)
+"""Transit and join networks: all are configurable, and transit was another one before 2023-10."""
+
 
 @dataclass
 class World:
-    """Nodes numbered from 0; IPv4, or IPv4 and IPv6."""
+    """Nodes numbered from 0; IPv4, or IPv4 and IPv6, or IPv6 alone.
+
+    `net` chooses among join and transit networks, `local` is the gateway mode in which nodes route what leaves, `late`
+    a release that keeps the subnet's own src-ip row beside the cluster's.
+    """
 
     size: int
     dual: bool = False
     bug: bool = False
+    six: bool = False
+    net: int = 0
+    local: bool = False
+    late: bool = False
     vms: dict[str, tuple[int, int]] = field(default_factory=dict)
     """address -> (owner, runner)."""
     host_routes: dict[int, dict[str, list[Route]]] = field(default_factory=dict)
@@ -27,10 +42,10 @@ class World:
         return f"worker-{node}"
 
     def transit(self, node: int, family: int) -> str:
-        return f"100.88.0.{node + 2}" if family == 4 else f"fd97::{node + 2:x}"
+        return f"{NETS[self.net][0]}{node + 2}" if family == 4 else f"{NETS[self.net][2]}{node + 2:x}"
 
     def join(self, node: int, family: int) -> str:
-        return f"100.64.0.{node + 20}" if family == 4 else f"fd98::{node + 20:x}"
+        return f"{NETS[self.net][1]}{node + 20}" if family == 4 else f"{NETS[self.net][3]}{node + 20:x}"
 
     def subnet(self, node: int, family: int) -> str:
         return f"10.128.{8 * node}.0/21" if family == 4 else f"fd01:0:0:{node + 1:x}::/64"
@@ -39,12 +54,12 @@ class World:
         return "10.128.0.0/14" if family == 4 else "fd01::/48"
 
     def families(self) -> tuple[int, ...]:
-        return (4, 6) if self.dual else (4,)
+        return (6,) if self.six else (4, 6) if self.dual else (4,)
 
     def start(self, owner: int, index: int) -> list[str]:
         """A VM on its home node; its addresses."""
-        addresses = [f"10.128.{8 * owner}.{index + 10}"]
-        addresses += [f"fd01:0:0:{owner + 1:x}::{index + 10:x}"] if self.dual else []
+        addresses = [] if self.six else [f"10.128.{8 * owner}.{index + 10}"]
+        addresses += [f"fd01:0:0:{owner + 1:x}::{index + 10:x}"] if 6 in self.families() else []
         for address in addresses:
             self.vms[address] = (owner, owner)
         return addresses
@@ -71,6 +86,16 @@ class World:
             else:
                 rows.append(want)
 
+    def sources(self, zone: int, family: int) -> list[Route]:
+        """src-ip rows: of the subnet, by the gateway router or the management port, and of the cluster."""
+        subnet, join = self.subnet(zone, family), self.join(zone, family)
+        management = subnet.partition("/")[0][: -1 if family == 4 else None] + "2"
+        foreign = (zone, family) in self.foreign
+        rows = [Route(self.cluster(family), join, "src-ip")] if foreign else []
+        if self.local or self.late or not foreign:
+            rows.append(Route(subnet, management if self.local else join, "src-ip"))
+        return rows
+
     def routes(self, zone: int) -> list[Route]:
         rows: list[Route] = []
         for family in self.families():
@@ -79,8 +104,7 @@ class World:
                 rows.append(Route(mine, mine if node == zone else self.transit(node, family)))
                 if node != zone:
                     rows.append(Route(self.subnet(node, family), self.transit(node, family)))
-            source = self.cluster(family) if (zone, family) in self.foreign else self.subnet(zone, family)
-            rows.append(Route(source, self.join(zone, family), "src-ip"))
+            rows += self.sources(zone, family)
         return rows + [row for found in self.host_routes[zone].values() for row in found]
 
     def dump(self, zone: int, routes: list[Route] | None = None) -> str:

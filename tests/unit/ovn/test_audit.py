@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from lab.ovn.audit import Result, run
 from lab.ovn.routes import FLAGS, Route, parse_row, print_routes
+from tests.unit.ovn.nbworld import nbctl_json, ovsdb_file, tables
 from tests.unit.ovn.routes_world import World
 
 SEED = Path(__file__).parent / "golden" / "seed.txt"
@@ -61,6 +64,12 @@ def test_lines_are_those_of_the_file() -> None:
 
 
 worlds = st.builds(World, st.integers(3, 6), st.booleans(), st.booleans())
+any_worlds = st.builds(
+    World,
+    st.integers(3, 6),
+    *(st.booleans(), st.booleans(), st.booleans()),
+    *(st.integers(0, 2), st.booleans(), st.booleans()),
+)
 moves = st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 5), max_size=6)), max_size=4)
 
 
@@ -76,6 +85,57 @@ def play(world: World, histories: list[tuple[int, list[int]]]) -> dict[str, set[
                 home = target == owner % world.size
                 visited[address] = set() if home else visited[address] | {target}
     return visited
+
+
+FORMS = {
+    "text": lambda world, zone: world.dump(zone).encode(),
+    "json": lambda world, zone: nbctl_json(tables(world, zone, pods=False)).encode(),
+    "file": lambda world, zone: ovsdb_file(tables(world, zone)),
+    "clustered": lambda world, zone: gzip.compress(ovsdb_file(tables(world, zone), "CLUSTER")),
+}
+
+
+@QUICK
+@given(
+    any_worlds,
+    moves,
+    st.lists(st.sampled_from(sorted(FORMS)), min_size=6, max_size=6),
+    st.sampled_from(["", "inventory", "subnets", "both"]),
+    st.sets(st.integers(0, 5), max_size=4),
+)
+def test_a_clean_cluster_never_yields_a_finding(  # type: ignore[no-untyped-def]
+    tmp_path, world, histories, forms, names, lost
+) -> None:
+    world.bug = False
+    play(world, histories)
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    zones = [zone for zone in range(world.size) if zone not in lost] or [0]
+    for zone in zones:
+        (folder / f"ovnkube-node-{zone:05d}_nbdb").write_bytes(FORMS[forms[zone]](world, zone))
+    if names in ("inventory", "both"):
+        (folder / "pods.txt").write_text(world.inventory())
+    if names in ("subnets", "both"):
+        (folder / "nodes.txt").write_text(world.subnets())
+    result = run([str(folder)])
+    assert facts(result) == []
+    assert len(result.topology.by_zone) == len(zones)
+    assert not result.capture.notes
+
+
+@QUICK
+@given(any_worlds, moves)
+def test_every_form_says_the_same_of_the_bug(tmp_path, world, histories) -> None:  # type: ignore[no-untyped-def]
+    world.bug = True
+    play(world, histories)
+    seen = []
+    for write in FORMS.values():
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        (folder / "pods.txt").write_text(world.inventory())
+        for zone in range(world.size):
+            (folder / f"ovnkube-node-{zone:05d}_nbdb").write_bytes(write(world, zone))
+        result = run([str(folder)])
+        seen.append([(f.kind, f.subject, f.zones, f.broken, f.runner, f.effects) for f in result.findings])
+    assert all(one == seen[0] for one in seen)
 
 
 @QUICK
