@@ -33,13 +33,20 @@ OWN = {
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "report": "a run's reports again, from its record: virtlab report [RUN] [--html | --junit | --markdown | --json]",
+    "history": "the last runs of the store, and how often each scenario passed: virtlab history [--last N]",
+    "compare": "two runs held against each other, a gate for releases: virtlab compare A B [--markdown | --html FILE]",
     "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
-ROOMS = {"report": "reports.cli", "evidence": "lab.evidence.cli"}
+ROOMS = {
+    "report": "reports.cli",
+    "history": "reports.historycli",
+    "compare": "reports.comparecli",
+    "evidence": "lab.evidence.cli",
+}
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
-RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault", "--evidence-budget"})
+RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault", "--evidence-budget", "--store"})
 """Options of `run` that take a word; `steps.plugin` defines them."""
 
 

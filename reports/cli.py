@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.core.errors import UsageError
-from lab.evidence.reading import find, load
+from lab.evidence.reading import FILE, find, load
 from lab.evidence.record import RunRecord, write_atomically
 
 HELP = "draw a run's reports again: virtlab report RUN [--html | --junit | --markdown | --json | --allure DIR ...]"
@@ -36,11 +36,31 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name}", nargs="?", const="", metavar="FILE", help=f"(default: {place} beside the record; -: print)"
         )
     parser.add_argument("--json", action="store_true", help="print the record as the present schema has it")
+    parser.add_argument("--site", type=Path, metavar="DIR", help="a site of the last runs, for nightly use, into DIR")
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="runs of the site (default: %(default)s)")
     parser.add_argument("--allure", type=Path, metavar="DIR", help="write results for `allure generate` into DIR")
     return parser
 
 
+def _site(given: argparse.Namespace) -> int:
+    """Of the newest runs that can be read; the others are named."""
+    from reports import pages
+
+    paths = sorted(given.out.glob(f"*/{FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    records = []
+    for path in paths[: given.last]:
+        try:
+            records.append(load(path))
+        except UsageError as error:
+            print(f"left out: {error.headline}", file=sys.stderr)
+    records.sort(key=lambda record: record.started, reverse=True)
+    print(f"site: {pages.site(records, given.site)} ({len(records)} runs)")
+    return 0
+
+
 def _report(given: argparse.Namespace) -> int:
+    if given.site is not None:
+        return _site(given)
     record = load(find(Path(given.run), given.out))
     if given.json:
         import json

@@ -82,10 +82,11 @@ def render(record: RunRecord, place: Path | None = None) -> str:
     """The page. *place* is the file it will be (default: beside the record): links to evidence are relative to it."""
     folder = (place or record.folder / "report.html").parent
     base = os.path.relpath(record.folder, folder)
-    return _environment().get_template("report.html").render(_context(record, "" if base == "." else f"{base}/"))
+    return environment().get_template("report.html").render(_context(record, "" if base == "." else f"{base}/"))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, with everything escaped and spelled out."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -114,7 +115,7 @@ def shown(value: object) -> object:
 
 def _context(record: RunRecord, base: str) -> dict[str, Any]:
     verdict, sentence = words.headline(record)
-    style, script = (_own(name) for name in ("style.css", "report.js"))
+    style, script = (own(name) for name in ("style.css", "report.js"))
     cards = _cards(record)
     counts = [(str(name), record.counts()[name]) for name in words.ORDER if record.counts()[name]]
     return {
@@ -136,17 +137,19 @@ def _context(record: RunRecord, base: str) -> dict[str, Any]:
         "network": [(name, topology.draw(p, None)) for name, p in record.pictures.items() if not name.isdigit()],
         "environment": _facts(record),
         "style": style,
-        "style_hash": _hash(style),
+        "style_hash": digest(style),
         "script": script,
-        "script_hash": _hash(script),
+        "script_hash": digest(script),
     }
 
 
-def _own(name: str) -> Markup:
+def own(name: str) -> Markup:
+    """A file of ours that goes into a page as it is."""
     return Markup(TEMPLATES.joinpath(name).read_text(encoding="utf-8"))  # noqa: S704
 
 
-def _hash(text: str) -> str:
+def digest(text: str) -> str:
+    """What the page's policy allows it by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

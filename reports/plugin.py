@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from lab.core import facts, trace
-from lab.core.errors import verdict_of
+from lab.core.errors import LabError, verdict_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
 from reports.cli import write
 from reports.terminal import HEARTBEAT_S, PATIENCE_S, Terminal
@@ -30,6 +30,15 @@ SHOWN = frozenset({"wait", "probe", "lab"})
 """Sorts of activity that get lines; all others are in the record only."""
 COUNTING = re.compile(r"\d+(?:\.\d+)?(?= ?(?:s|ms|%|seconds?)\b)")
 """What changes in a text while nothing happens but time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where runs are kept for comparison."""
+    parser.getgroup("virtlab").addoption(
+        "--store",
+        default="",
+        help="URL of the store of runs ($VIRTLAB_STORE; default: history.db in --out; none: no store)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -222,6 +231,23 @@ class Live:
                 self.terminal.line(f"{name}: {write(self.record, name)}")
             except OSError as error:
                 self.terminal.line(f"{name}: not written, {error.filename or self.record.folder}: {error.strerror}")
+        self._keep_run(self.record)
+
+    def _keep_run(self, record: RunRecord) -> None:
+        """Into the store; one that does not take it is said, and loses nothing."""
+        url = self.config.option.store if self.config else "none"
+        if url == "none":
+            return
+        from reports.store import Store, default_url
+
+        try:
+            store = Store(url or default_url(record.folder.parent))
+            try:
+                store.add(record)
+            finally:
+                store.close()
+        except LabError as error:
+            self.terminal.block(f"not in the history: {error}", Verdict.BROKEN)
 
     def pytest_unconfigure(self) -> None:
         """Give the duplicate of standard output back."""

@@ -56,6 +56,11 @@ def load(path: Path) -> RunRecord:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the record of a run in {path}", f"{type(error).__name__}: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> RunRecord:
+    """The same from text; *path* is where it came from. Raises as :func:`load`."""
     try:
         body = json.loads(text)
     except ValueError as error:
