@@ -18,7 +18,7 @@ from tests.conftest import RunningLab
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 HEADLINE = "VM on VLAN 2024 reaches the gateway after live migration"
 PAIR = "Two VMs on VLAN 2024 on different nodes reach each other, before and after one of them moves"
-CHOSEN = ("-k", "after_live or two_vms")
+CHOSEN = ("features/localnet", "-k", "after_live or two_vms")
 PLACE = re.compile(r"(?:Running on|moved from \S+ to|target|on) (worker-\d+)")
 
 
