@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from pytest_bdd import given, then, when
 
+from lab.core.errors import LabError
 from lab.diagnosis import bonds as judge
 from lab.topology.bondpath import BOTH, BondPath, WorkersBond
 from lab.topology.scene import Scene
@@ -24,7 +26,8 @@ def paths(scene: Scene) -> Iterator[Paths]:
     made: Paths = {}
     yield made
     for path in made.values():
-        path.stop_pings()
+        with suppress(LabError):
+            path.stop_pings()
 
 
 @given(sentence("the policy {name} is applied with fast LACP"))
@@ -44,7 +47,7 @@ def carried(scene: Scene, paths: Paths, vlan: int, bond: str) -> None:
 @given(sentence("pings go on over {bond:NET} from every worker to the gateway"))
 def pings_go_on(paths: Paths, bond: str) -> None:
     """From every resident; judged at the scenario's end."""
-    paths[bond].start_pings()
+    judge.keep_pinging(paths[bond])
 
 
 @when(sentence("the {number:NTH} NIC of {bond:NET} loses its link on every worker"))

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lab.access.kinds import NNS
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, LabError, ProductFailure
+from lab.core.errors import Inconclusive, LabError, ProbeNotStarted, ProductFailure
 from lab.core.wait import Seen, Signal, wait_until
 from lab.diagnosis.gather import explain
 from lab.nmstate import manifest
@@ -170,6 +170,15 @@ def alone(path: BondPath) -> None:
         left = "; ".join(f"{' or '.join(nics)} on {node}" for node, nics in path.left.items())
         raise ProductFailure(f"flows over one NIC of {path.bond} alone: {left}", f"{'; '.join(wrong)}; {counts(seen)}")
     _say(path, seen)
+
+
+def keep_pinging(path: BondPath) -> None:
+    """Start the pings. Raises ProductFailure naming worker and cause when one has no answer to begin with."""
+    try:
+        path.start_pings()
+    except ProbeNotStarted:
+        answered(path, *path.site.workers)
+        raise
 
 
 def calm(path: BondPath, limit_ms: float, what: str) -> None:

@@ -147,13 +147,19 @@ class BondPath(WorkersBond):
         return flows(PodShell(self.site.client, source), target.address, count=count, deadline=Deadline.after(LOOK_S))
 
     def start_pings(self) -> None:
-        """A ping from every resident to the gateway, until it is stopped. Raises ProbeNotStarted, ToolMissing."""
+        """A ping from every resident to the gateway, until it is stopped.
+
+        Raises ProbeNotStarted, ToolMissing; those that could be started go on.
+        """
         self.site.settle()
         shells = [PodShell(self.site.client, resident) for resident in self.everyone()]
         tools = toolbox.look(shells[0], deadline=Deadline.after(LOOK_S))
-        self._pings = [ContinuousPing(s, self.segment.gateway, tools, interval_ms=PING_MS) for s in shells]
+        pings = [ContinuousPing(s, self.segment.gateway, tools, interval_ms=PING_MS) for s in shells]
         with ThreadPoolExecutor(len(shells)) as pool:
-            list(pool.map(lambda ping: ping.start(Deadline.after(LOOK_S)), self._pings))
+            started = [pool.submit(ping.start, Deadline.after(LOOK_S)) for ping in pings]
+        self._pings = [ping for ping, future in zip(pings, started, strict=True) if future.exception() is None]
+        for future in started:
+            future.result()
 
     def stop_pings(self) -> list[Series]:
         """What each of the pings saw, by its pod's own clock; may be called when none runs. Raises Inconclusive."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.core.errors import Inconclusive, ProductFailure, WaitTimeout
+from lab.core.errors import Inconclusive, ProbeNotStarted, ProductFailure, WaitTimeout
 from lab.diagnosis import bonds as judge
 from lab.topology import bondpath
 from tests.unit.diagnosis.bondworld import NICS, World
@@ -118,3 +118,15 @@ def test_a_worker_without_an_answer_is_named(world: World) -> None:
 def test_pings_that_never_ran_prove_no_calm(world: World) -> None:
     with pytest.raises(Inconclusive, match="wanted: pings that went on"):
         judge.calm(world.path, 1000, "a failover")
+
+
+def test_a_worker_that_is_silent_from_the_start_is_the_products_fault(world: World) -> None:
+    world.silent.add("w2")
+    with pytest.raises(ProductFailure, match="the resident pod on w2 to reach gateway"):
+        judge.keep_pinging(world.path)
+
+
+def test_pings_that_cannot_start_though_all_answer_are_not(world: World) -> None:
+    with pytest.raises(ProbeNotStarted):
+        judge.keep_pinging(world.path)
+    assert world.path.stop_pings() == []
