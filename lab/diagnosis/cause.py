@@ -43,6 +43,8 @@ class Scope:
     """The network's name in the mappings of OVN; empty when it is a Linux bridge's."""
     gateway: str
     nodes: tuple[str, ...]
+    own: str = "the fault is in the VM or its port"
+    """What is left to blame when the network passes the VM's worker."""
 
 
 class Said(str):
@@ -63,8 +65,9 @@ def cause(scope: Scope, views: Sequence[WorkerView]) -> str:
     for node in scope.nodes:
         if (view := by_node.get(node)) and (found := _own(scope, view)):
             return found
-    weak = [text for node in scope.nodes if node in by_node for text in by_node[node].weak]
-    return "; ".join([_by_packets(scope, by_node), *weak])
+    found = _by_packets(scope, by_node)
+    text = "; ".join([found, *(hint for node in scope.nodes if node in by_node for hint in by_node[node].weak)])
+    return Said(text, found.node, found.part) if isinstance(found, Said) else text
 
 
 def _own(scope: Scope, view: WorkerView) -> str:
@@ -103,11 +106,11 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
         return _nobody(scope, views)
     if silent:
         others = f"; {', '.join(silent)} is cut off too, which is not on this path"
-        said = f"the resident pod on {node} has an answer: the fault is in the VM or its port{others}"
+        said = f"the resident pod on {node} has an answer: {scope.own}{others}"
         return Said(said, node, "vm")
     return Said(
         f"the resident pod on {node} has an answer from {scope.gateway}, as all others have: "
-        f"{scope.segment} passes {node}, the fault is in the VM or its port",
+        f"{scope.segment} passes {node}, {scope.own}",
         node,
         "vm",
     )

@@ -28,12 +28,15 @@ BUDGET_S = 20.0
 COUNT = 3
 
 
-def explain(site: Site, segment: Segment, nodes: tuple[str, ...]) -> str:
-    """The cause of a silence on *segment* for a VM on ``nodes[0]`` (and a peer on ``nodes[1]``), by fresh readings."""
+def explain(site: Site, segment: Segment, nodes: tuple[str, ...], own: str = Scope.own) -> str:
+    """The cause of a silence on *segment* for a VM on ``nodes[0]`` (and a peer on ``nodes[1]``), by fresh readings.
+
+    *own* is what is left to blame when the network passes the VM's worker.
+    """
     network = site.residents.networks.get(segment.name)
     if network is None:
         return f"there is no resident on {segment}, so that the cause was not looked for"
-    scope = Scope(segment.name, "" if network.bridge else network.localnet, segment.gateway, nodes)
+    scope = Scope(segment.name, "" if network.bridge else network.localnet, segment.gateway, nodes, own)
     views = look(site, segment, network)
     found = cause(scope, views)
     tell_cause(scope, found, views)

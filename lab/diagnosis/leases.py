@@ -9,6 +9,9 @@ from lab.topology import leases
 from lab.topology.scene import Scene
 
 
+NO_SERVER = "its DHCP server is silent, or the VM did not ask it"
+
+
 def leased(scene: Scene, name: str) -> None:
     """Raises ProductFailure naming VM, worker, network and cause when no address comes."""
     try:
@@ -22,7 +25,7 @@ def leased(scene: Scene, name: str) -> None:
 def _cause(scene: Scene, name: str) -> str:
     guest = scene.guest(name)
     try:
-        return explain(scene.site, guest.segment, (guest.node,))
+        return explain(scene.site, guest.segment, (guest.node,), NO_SERVER)
     except LabError as error:
         return f"the cause could not be looked for ({error.headline})"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lab.diagnosis.cause import Scope, WorkerView, cause
+from lab.diagnosis.cause import Said, Scope, WorkerView, cause
 from lab.diagnosis.gather import with_bonds
 from lab.nmstate.state import Interface, NodeState
 from lab.ovn.bonds import Bond, Links, Member
@@ -69,8 +71,15 @@ def test_nics_that_a_bond_lost_are_told_beside_what_the_packets_say() -> None:
         WorkerView("w2", True, bridge="ovs-br1", patch=True, weak=("bond2 on w2 works without a part of its NICs: x",)),
     ]
     said = cause(SCOPE, seen)
+    assert isinstance(said, Said)
+    assert (said.node, said.part) == ("w2", "vm")
     assert "the fault is in the VM or its port" in said
     assert said.endswith("; bond2 on w2 works without a part of its NICs: x")
+
+
+def test_what_is_left_to_blame_is_the_askers() -> None:
+    scope = replace(SCOPE, own="its DHCP server is silent")
+    assert cause(scope, views(w1=True, w2=True)).endswith("VLAN 2024 passes w2, its DHCP server is silent")
 
 
 def below(*members: Member, lacp: bool = True) -> WorkerView:
