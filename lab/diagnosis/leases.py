@@ -8,7 +8,6 @@ from lab.diagnosis.gather import explain
 from lab.topology import leases
 from lab.topology.scene import Scene
 
-
 NO_SERVER = "its DHCP server is silent, or the VM did not ask it"
 
 
