@@ -9,13 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
-
-    from lab.access.client import Client
-    from lab.target.inventory import Target
 
 EMBEDDED = {
     "up": "bring the embedded lab up (idempotent)",
@@ -36,6 +29,7 @@ OWN = {
     "history": "the last runs of the store, and how often each scenario passed: virtlab history [--last N]",
     "compare": "two runs held against each other, a gate for releases: virtlab compare A B [--markdown | --html FILE]",
     "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
+    "show": "which VM is where, and what reaches the outside: virtlab show placement [-n NAMESPACE] [--ping NAME]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
 }
 ROOMS = {
@@ -77,8 +71,8 @@ def _main(given: list[str]) -> int:
         return _clean(given[1:])
     if command == "nics":
         return _nics(given[1:])
-    if command == "audit":
-        return _audit(given[1:])
+    if command in ("audit", "show"):
+        return _look(command, given[1:])
     import difflib
 
     close = difflib.get_close_matches(command, [*OWN, *EMBEDDED], 1)
@@ -196,86 +190,19 @@ def _nics(arguments: list[str]) -> int:
     return 0
 
 
-def _audit(arguments: list[str]) -> int:
-    """0 clean, 1 findings, 2 input of no use or a zone that could not be read, 10 no cluster."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="virtlab audit", description=OWN["audit"])
-    routes = parser.add_subparsers(dest="what", required=True).add_parser(
-        "routes",
-        help="static routes of OVN-Kubernetes' cluster routers",
-        description="static routes of OVN-Kubernetes' cluster routers, as people paste and collect them (PATH...), or "
-        "of a running cluster (no PATH), every zone at once",
-    )
-    routes.add_argument("paths", nargs="*", metavar="PATH", help="file, folder, archive, or - for stdin")
-    form = routes.add_mutually_exclusive_group()
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="for programs: docs/audit.md")
-    form.add_argument("--markdown", dest="form", action="store_const", const="markdown", help="for a ticket")
-    routes.add_argument(
-        "--complete-inventory", action="store_true", help="the inventory in PATH has every VM of the cluster"
-    )
-    _cluster_options(routes)
-    routes.add_argument("--settle", type=float, default=5.0, metavar="S", help="pause before a fault is read again")
-    given = parser.parse_args(arguments)
-
-    from lab.core.deadline import Deadline
+def _look(command: str, arguments: list[str]) -> int:
+    """A command that changes nothing: 2 is a request that cannot be met, 10 a cluster that cannot be asked."""
+    from lab import look
     from lab.core.errors import LabError, UsageError
-    from lab.ovn.audit import run
-    from lab.ovn.report import render
 
     try:
-        if given.paths:
-            _offline_only(given)
-            result = run(given.paths, everything=given.complete_inventory)
-        else:
-            from lab.ovn.live import audit_cluster
-
-            client, target = _cluster(given)
-            component = target.platform.ovn if target is not None else None
-            result = audit_cluster(client, component, deadline=Deadline.after(given.timeout), settle_s=given.settle)
+        code, lines = {"audit": look.audit, "show": look.show}[command](OWN[command], arguments)
     except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 10
-    for part in render(result, given.form or "table"):
-        print(part)
-    return result.exit_code
-
-
-def _cluster_options(parser: argparse.ArgumentParser) -> None:
-    """Which cluster: a target file, a kubeconfig, or what kubectl would use."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--target", default="", metavar="FILE", help="the cluster of a target file")
-    where.add_argument("--kubeconfig", default="", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config")
-    parser.add_argument("--context", default="", help="a context of the kubeconfig")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds for all of it (120)")
-
-
-def _cluster(given: argparse.Namespace) -> tuple[Client, Target | None]:
-    """A client that has answered once, and the target file if there is one. Raises LabError."""
-    from pathlib import Path
-
-    from lab.access.client import Client
-    from lab.core.errors import UsageError
-    from lab.target.connect import connect
-    from lab.target.inventory import load
-
-    if given.target:
-        if given.context:
-            raise UsageError("a target or a context", "--target and --context", "", "the target file names its context")
-        target = load(Path(given.target))
-        return connect(target), target
-    client = Client.connect(Path(given.kubeconfig).expanduser() if given.kubeconfig else None, given.context)
-    client.version()
-    return client, None
-
-
-def _offline_only(given: argparse.Namespace) -> None:
-    from lab.core.errors import UsageError
-
-    named = [option for option in ("target", "kubeconfig", "context") if getattr(given, option)]
-    if named:
-        found = f"both a PATH and --{named[0]}"
-        raise UsageError("files or a cluster", found, "", "leave one of them out: PATHs are read without any cluster")
+    for line in lines:
+        print(line)
+    return code
 
 
 if __name__ == "__main__":

@@ -230,11 +230,11 @@ def _pod(inventory: Inventory, pod: Mapping[str, Any], where: str) -> None:
     )
     space = str(meta.get("namespace") or "")
     seen = Sighting(f"{space}/{name}" if space else name, node, phase not in DONE and ready, vm, where=where)
-    for address in _pod_addresses(status, notes):
+    for address in pod_addresses(status, notes):
         inventory.add(address, seen)
 
 
-def _pod_addresses(status: Mapping[str, Any], notes: Mapping[str, Any]) -> Iterable[str]:
+def pod_addresses(status: Mapping[str, Any], notes: Mapping[str, Any]) -> Iterable[str]:
     """The annotation is what OVN-Kubernetes goes by; the status follows it."""
     default = (json.loads(str(notes.get("k8s.ovn.org/pod-networks") or "{}"))).get("default") or {}
     found = [str(a).partition("/")[0] for a in default.get("ip_addresses") or ()]

@@ -138,7 +138,10 @@ class Cluster:
             "apiVersion": "kubevirt.io/v1",
             "kind": "VirtualMachineInstance",
             "metadata": {"name": f"vm{index}", "namespace": "demo", "uid": f"vmi{index}", "resourceVersion": "2"},
-            "spec": {"networks": [{"name": "default", "pod": {}}]},
+            "spec": {
+                "domain": {"devices": {"interfaces": [{"name": "default", "bridge": {}}]}},
+                "networks": [{"name": "default", "pod": {}}],
+            },
             "status": {
                 "phase": "Running",
                 "nodeName": self.world.name(self.world.vms[address][1]),
