@@ -40,7 +40,8 @@ STATUS = {
     Verdict.SKIPPED: Status.SKIPPED,
     "running": Status.BROKEN,
 }
-INCONCLUSIVE = "(?s)inconclusive: .*"
+INCONCLUSIVE = r"inconclusive: [\s\S]*"
+"""For Java (Allure 2) and JavaScript (Allure 3) alike."""
 CATEGORIES = [
     {"name": "Failed: the product did not do what it must", "matchedStatuses": ["failed"]},
     {"name": "Inconclusive: it was not observed", "matchedStatuses": ["broken"], "messageRegex": INCONCLUSIVE},
@@ -76,7 +77,10 @@ def settings(record: RunRecord, folder: Path) -> None:
     facts = {"run": record.run_id, "target": str(record.target.get("name", ""))} | record.versions
     rows = [f"{name.replace(' ', '.')}={_line(value)}" for name, value in facts.items()]
     write_atomically(folder / "environment.properties", "\n".join(rows) + "\n")
+    # Allure 2 reads categories.json by itself, Allure 3 with `--config allurerc.json`.
     write_atomically(folder / "categories.json", json.dumps(CATEGORIES, indent=1) + "\n")
+    rules = {"name": f"virtlab {record.run_id}", "categories": CATEGORIES}
+    write_atomically(folder / "allurerc.json", json.dumps(rules, indent=1) + "\n")
 
 
 def fill(result: TestResult, record: RunRecord, scenario: ScenarioRecord, keep: Keep) -> None:

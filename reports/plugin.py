@@ -74,6 +74,7 @@ class Live:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Begin, if there is a record to fill."""
         self.config = session.config
+        self.terminal = Terminal(self._out, quiet=session.config.option.verbose < 1)
         self.record = session.config.pluginmanager.get_plugin("virtlab-record")
         if self.record is None or session.config.option.collectonly:
             self.record = None

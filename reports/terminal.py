@@ -41,8 +41,12 @@ def clean(text: str) -> str:
 class Terminal:
     """Writes to *out*; rewrites its last line only on a tty, colours only there and without ``NO_COLOR``."""
 
-    def __init__(self, out: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, out: TextIO, environ: Mapping[str, str] = os.environ, *, quiet: bool = False) -> None:
         self._out = out
+        self._quiet = quiet
+        self._head = self._place = ""
+        self._held: list[str] | None = None
+        """Lines of a scenario of which nothing bad is known yet; None when they are not held back."""
         self.tty = out.isatty() and environ.get("TERM", "") != "dumb"
         self._colour = (self.tty or bool(environ.get("FORCE_COLOR"))) and not environ.get("NO_COLOR")
         unicode = (out.encoding or "ascii").lower().replace("-", "").startswith("utf")
@@ -80,20 +84,42 @@ class Terminal:
             self._moving = False
 
     def scenario(self, number: int, total: int, scenario: ScenarioRecord) -> None:
-        """The head of a scenario."""
-        place = f"[{number:>{len(str(total))}}/{total}]"
-        self.line()
-        self.line(f"{place} {self.paint(clean(f'{scenario.feature}: {scenario.name}'), 'bold')}")
+        """The head of a scenario; held back with all that follows while it goes well, if it is to be quiet."""
+        self._place = f"[{number:>{len(str(total))}}/{total}]"
+        self._head = f"{self._place} {self.paint(clean(f'{scenario.feature}: {scenario.name}'), 'bold')}"
+        if self._quiet:
+            self._held = []
+            self.moving(f"{self._place} {scenario.feature}: {scenario.name}")
+        else:
+            self.line()
+            self.line(self._head)
+
+    def _say(self, text: str) -> None:
+        """A line of the scenario."""
+        if self._held is None:
+            self.line(text)
+        else:
+            self._held.append(text)
+
+    def _tell(self) -> None:
+        """From here on it is loud: what was held back comes first."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.line()
+            for text in (self._head, *held):
+                self.line(text)
 
     def step_began(self, step: StepRecord) -> None:
         """A step that runs now."""
-        self.moving(f"  {self._dots} {step.keyword} {step.name}")
+        self.moving(f"{self._place} {self._dots} {step.keyword} {step.name}")
 
     def step_ended(self, step: StepRecord) -> None:
         """A step with its time, and, unless it passed, its message."""
+        if step.status not in {Verdict.PASSED, Verdict.SKIPPED}:
+            self._tell()
         mark = self.paint(self._marks.get(step.status, "?"), step.status)
-        self.line(f"  {mark} {clean(f'{step.keyword} {step.name}'):<84} {step.seconds:6.1f}s")
-        if step.message:
+        self._say(f"  {mark} {clean(f'{step.keyword} {step.name}'):<84} {step.seconds:6.1f}s")
+        if step.message and self._held is None:
             self.block(step.message, step.status)
 
     def block(self, text: str, colour: str) -> None:
@@ -106,16 +132,27 @@ class Terminal:
         span = f"{elapsed:.0f}s of {limit:.0f}s" if limit else f"{elapsed:.0f}s"
         said = clean(f"{self._dots} {subject}: {text} ({span})").replace("\n", " ")
         if self.tty:
-            self.moving(f"    {said}")
-        else:
+            self.moving(f"{self._place} {said}" if self._quiet else f"    {said}")
+        elif self._held is None:
             self.line(f"    {said}")
+        elif elapsed >= HEARTBEAT_S:
+            # Somebody may be watching a log: what takes long is told, with the scenario that it is part of.
+            self.line(f"{self._place} {said}")
 
     def note(self, text: str) -> None:
         """A remark on the running step."""
-        self.line("    " + self.paint("· " + clean(text) if self._dots == "…" else "- " + clean(text), "dim"))
+        self._say("    " + self.paint("· " + clean(text) if self._dots == "…" else "- " + clean(text), "dim"))
 
     def scenario_ended(self, scenario: ScenarioRecord, *, explained: bool) -> None:
-        """The verdict; the reason too, where no step has said it."""
+        """The verdict; the reason too, where no step has said it. One line for a quiet scenario that went well."""
+        if self._held is not None and scenario.verdict in {Verdict.PASSED, Verdict.SKIPPED}:
+            mark = self.paint(self._marks[scenario.verdict], scenario.verdict)
+            said = f"{self._place} {mark} {clean(f'{scenario.feature}: {scenario.name}')}  {scenario.seconds:.1f}s"
+            why = f"  skipped: {clean(scenario.reason)}" if scenario.verdict == Verdict.SKIPPED else ""
+            self._held = None
+            self.line(said + why)
+            return
+        self._tell()
         verdict = self.paint(scenario.verdict.upper(), scenario.verdict)
         self.line(f"  {verdict} in {scenario.seconds:.1f}s")
         if scenario.reason and not explained:
@@ -129,6 +166,8 @@ class Terminal:
         counts = record.counts()
         for scenario in record.scenarios:
             verdict = scenario.verdict or "not run"
+            if self._quiet and verdict in {Verdict.PASSED, Verdict.SKIPPED}:
+                continue
             mark = self.paint(f"{verdict:<12}", verdict)
             self.line(f"  {mark} {clean(scenario.name)}  {scenario.seconds:.1f}s")
             if verdict != Verdict.PASSED and scenario.reason:

@@ -180,8 +180,28 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_green_run_has_a_line_per_step_and_a_record(pytester: pytest.Pytester) -> None:
-    result, record = run(pytester)
+def test_a_green_run_is_quiet_one_line_a_scenario(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester, tags="@needs:workers>=9")
+    lines = [line for line in result.stdout.lines if "small: " in line or "Given" in line or "PASSED" in line]
+    assert [line.partition("  ")[0] for line in lines] == ["[1/2] ✓ small: One", "[2/2] - small: Two"]
+    assert "skipped: needs workers>=9, found 2" in lines[1]
+
+
+def test_a_scenario_that_fails_is_loud_with_all_that_led_to_it(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester, two="the product fails")
+    result.stdout.fnmatch_lines(
+        [
+            "[[]1/2[]] ✓ small: One*",
+            "[[]2/2[]] small: Two",
+            "*✓ Given a cluster*",
+            "*✗ Then the product fails*",
+            "*FAILED in*",
+        ]
+    )
+
+
+def test_a_run_that_is_asked_for_more_has_a_line_per_step_and_a_record(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, "-v")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         ["*[[]1/2[]] small: One", "*Given a cluster *s", "*Then it works *s", "*PASSED in *", "*2 scenarios: 2 passed"]
@@ -254,20 +274,20 @@ def test_a_wrong_target_file_is_a_usage_error(pytester: pytest.Pytester) -> None
 def test_an_unmet_need_skips_with_its_reason(pytester: pytest.Pytester) -> None:
     result, record = run(pytester, tags="@needs:workers>=9")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*SKIPPED in*", "*needs workers>=9, found 2*"])
+    result.stdout.fnmatch_lines(["*needs workers>=9, found 2*"])
     assert record["scenarios"][1]["verdict"] == "skipped"
     assert record["scenarios"][1]["reason"] == "needs workers>=9, found 2"
 
 
 def test_waits_show_what_they_wait_for(pytester: pytest.Pytester) -> None:
-    result, record = run(pytester, one="it waits")
+    result, record = run(pytester, "-v", one="it waits")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*VM demo/a: phase Scheduling (1s of 20s)"])
     assert any("phase Running" in note for note in record["scenarios"][0]["steps"][1]["notes"])
 
 
 def test_a_countdown_is_one_line_until_something_else_is_seen(pytester: pytest.Pytester) -> None:
-    result, record = run(pytester, one="it counts down")
+    result, record = run(pytester, "-v", one="it counts down")
     lines = [line for line in result.stdout.lines if "port x: listening" in line]
     assert len(lines) == 1, lines
     notes = record["scenarios"][0]["steps"][1]["notes"]

@@ -18,6 +18,10 @@ class Tty(io.StringIO):
         return True
 
 
+class Plain(io.StringIO):
+    encoding = "utf-8"  # type: ignore[assignment]
+
+
 class Ascii(io.StringIO):
     encoding = "ascii"  # type: ignore[assignment]
 
@@ -53,6 +57,36 @@ def test_without_a_tty_there_are_plain_lines_and_no_escape() -> None:
     assert "never seen" not in text
     assert "\x1b" not in text
     assert "      wanted: z\n      found: q\n" in text
+
+
+def quiet(verdict: str, out: io.StringIO) -> str:
+    """What is seen of a scenario with one step, two notes, a short and a long wait."""
+    terminal = Terminal(out, {"TERM": "xterm"}, quiet=True)
+    scenario = ScenarioRecord("Name", "feature", "1", verdict=verdict, reason="why", seconds=3.0)
+    terminal.scenario(3, 12, scenario)
+    terminal.wait("VM a", "Pending", 2, 60)
+    terminal.note("a remark")
+    terminal.step_ended(StepRecord("Then", "it works", verdict, message="" if verdict == "passed" else "wanted: x"))
+    terminal.wait("VM b", "Pending", 12, 60)
+    terminal.scenario_ended(scenario, explained=True)
+    return out.getvalue()
+
+
+def test_a_quiet_pass_is_one_line_and_what_takes_long_names_its_scenario() -> None:
+    assert quiet("passed", Plain()) == ("[ 3/12] … VM b: Pending (12s of 60s)\n[ 3/12] ✓ feature: Name  3.0s\n")
+
+
+def test_a_quiet_failure_is_loud() -> None:
+    assert quiet("failed", Plain()).splitlines() == [
+        "", "[ 3/12] feature: Name", "    · a remark", f"  ✗ {'Then it works':<84}    0.0s", "      wanted: x",
+        "    … VM b: Pending (12s of 60s)", "  FAILED in 3.0s",
+    ]  # fmt: skip
+
+
+def test_on_a_tty_the_moving_line_says_where_it_is() -> None:
+    shown = quiet("passed", Tty())
+    assert "[ 3/12] … VM a: Pending (2s of 60s)" in shown
+    assert shown.endswith("\r\x1b[2K[ 3/12] \x1b[32m✓\x1b[0m feature: Name  3.0s\n")
 
 
 def test_an_ascii_terminal_gets_ascii() -> None:
