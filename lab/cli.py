@@ -22,7 +22,7 @@ EMBEDDED = {
     "node": "run a command on a node of it",
 }
 OWN = {
-    "run": "run the features on a target: virtlab run [--target FILE] [pytest arguments]",
+    "run": "run the features on a target: virtlab run [--target FILE] [--plan] [--json] [pytest arguments]",
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "report": "a run's reports again, from its record: virtlab report [RUN] [--html | --junit | --markdown | --json]",
@@ -103,6 +103,13 @@ def _run(arguments: list[str]) -> int:
         print(f"virtlab: wanted the folder of features, found none at {features}; run from a checkout", file=sys.stderr)
         return 2
     given = _joined(arguments)
+    if "--json" in given:
+        # The record, or the plan, is all that goes to standard output; what people read goes to the other one.
+        given.remove("--json")
+        apart = os.dup(1)
+        os.set_inheritable(apart, True)
+        os.environ["VIRTLAB_JSON_FD"] = str(apart)
+        os.dup2(2, 1)
     chosen = any(os.path.exists(word.partition("::")[0]) for word in given if not word.startswith("-"))  # noqa: PTH110
     settings = os.path.join(root, "pyproject.toml")  # noqa: PTH118
     plain = ["-m", "pytest", "-c", settings, "--rootdir", root, "-p", "no:cacheprovider", "-r", "N", "--no-header"]

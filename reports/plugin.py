@@ -7,6 +7,7 @@ The record itself is put up by the plugin that chooses the target (it registers 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from lab.core import facts, trace
 from lab.core.errors import LabError, verdict_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
 from reports.cli import write
-from reports.terminal import HEARTBEAT_S, PATIENCE_S, Terminal
+from reports.terminal import HEARTBEAT_S, JSON_FD, PATIENCE_S, Terminal, print_json
 
 if TYPE_CHECKING:
     from reports.allureplugin import Filler
@@ -233,6 +234,8 @@ class Live:
             except OSError as error:
                 self.terminal.line(f"{name}: not written, {error.filename or self.record.folder}: {error.strerror}")
         self._keep_run(self.record)
+        if os.environ.get(JSON_FD):
+            print_json(json.dumps(self.record.document(), ensure_ascii=False, default=str))
 
     def _keep_run(self, record: RunRecord) -> None:
         """Into the store; one that does not take it is said, and loses nothing."""

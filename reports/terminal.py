@@ -20,6 +20,9 @@ HEARTBEAT_S = 10.0
 PATIENCE_S = 0.4
 """A wait that is over sooner is not worth a line."""
 
+JSON_FD = "VIRTLAB_JSON_FD"
+"""Where `--json` goes: a descriptor for programs, apart from the standard output that people read."""
+
 _COLOURS = {
     "passed": "32",
     "failed": "31;1",
@@ -31,6 +34,12 @@ _COLOURS = {
 }
 _MARKS = {"passed": "✓", "failed": "✗", "broken": "⚡", "inconclusive": "?", "skipped": "-"}
 _ASCII_MARKS = {"passed": "+", "failed": "x", "broken": "!", "inconclusive": "?", "skipped": "-"}
+
+
+def print_json(text: str) -> None:
+    """A document for the program that asked with `--json`."""
+    with os.fdopen(int(os.environ[JSON_FD]), "w", encoding="utf-8", errors="backslashreplace") as out:
+        out.write(text + "\n")
 
 
 def clean(text: str) -> str:

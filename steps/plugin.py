@@ -26,6 +26,8 @@ from lab.evidence.tasks import BUDGET_S
 from lab.run import Lab
 from lab.target.inventory import Target, load
 from lab.topology.scene import Scene
+from reports.terminal import JSON_FD, print_json
+from steps import plan
 
 EXIT_BROKEN = 10
 NEEDS = "needs:"
@@ -60,6 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="for what is collected of a scenario that did not pass (0: nothing; default: %(default)s)",
     )
+    group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
     group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
 
 
@@ -105,6 +108,9 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     record.arguments = list(config.invocation_params.args)
     record.versions = versions.of_code(target)
     record.scenarios = [_scenario(item) for item in scenarios]
+    if config.option.plan:
+        config.pluginmanager.register(Plan(config, target, record), "virtlab-plan")
+        return
     config.pluginmanager.register(record, "virtlab-record")
     config.pluginmanager.register(Run(config, target, record), "virtlab-run")
     record.write()
@@ -128,6 +134,28 @@ def run_of(config: pytest.Config) -> Run:
     found = config.pluginmanager.get_plugin("virtlab-run")
     assert isinstance(found, Run)
     return found
+
+
+class Plan:
+    """Instead of a run: says what it would be."""
+
+    def __init__(self, config: pytest.Config, target: Target, record: RunRecord) -> None:
+        self._config, self._target, self._record = config, target, record
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Nothing is run. Raises pytest.UsageError for a target that cannot be used."""
+        as_json = bool(os.environ.get(JSON_FD))
+        try:
+            text = plan.show(self._record, session.items, self._target, as_json=as_json)
+        except LabError as error:
+            raise pytest.UsageError(str(error)) from error
+        if as_json:
+            print_json(text)
+        elif (terminal := self._config.pluginmanager.get_plugin("terminalreporter")) is not None:
+            terminal.ensure_newline()
+            terminal.write_line(text)
+        return True
 
 
 class Run:
@@ -162,10 +190,7 @@ class Run:
         if self.record.broken:
             pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
         capabilities = self.lab().capabilities
-        wanted = list(dict.fromkeys(mark.args[0] for mark in item.iter_markers("needs")))
-        if item.get_closest_marker("disruptive"):
-            wanted.append("disruptive")
-        if unmet := capabilities.unmet(wanted):
+        if unmet := capabilities.unmet(plan.wanted(item)):
             pytest.skip("; ".join(unmet))
 
     @pytest.hookimpl(wrapper=True)

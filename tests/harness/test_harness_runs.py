@@ -311,6 +311,13 @@ def test_a_run_that_is_killed_leaves_a_record_that_says_so(pytester: pytest.Pyte
     assert [s.verdict for s in found.scenarios] == ["passed", ""]
 
 
+def test_a_plan_does_nothing_and_says_so(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, "--plan", tags="@needs:workers>=9")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*[[]1/2[]] run  small: One", "*needs workers>=9", "2 would run, 0 be skipped; *"])
+    assert record == {}
+
+
 def test_ctrl_c_closes_the_lab_and_the_record(pytester: pytest.Pytester) -> None:
     result, record = run(pytester, one="somebody presses Ctrl-C")
     assert result.ret == pytest.ExitCode.INTERRUPTED

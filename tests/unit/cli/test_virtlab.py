@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +57,25 @@ def test_a_run_reads_the_settings_of_the_checkout_wherever_the_target_file_is(
     assert argv[-3:] == [f"--target={target}", f"--out={tmp_path}", "-x"]
     # A target file and an existing folder of runs are no choice among the features.
     assert str(ROOT / "features") in argv
+
+
+def test_with_json_standard_output_is_for_the_program_alone() -> None:
+    words = ["run", "--target", "targets/embedded.yaml", "--plan", "--json", "features/localnet"]
+    env = {**os.environ, "VIRTLAB_NAME": "there-is-no-such-lab"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.cli", *words],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["scenarios"][0]["changes"]["vms"] == ["vm-a"]
+    assert "does not answer" in plan["target"]
+    assert "collected" in done.stderr
 
 
 def test_a_feature_may_be_chosen(executed: list[list[str]]) -> None:
