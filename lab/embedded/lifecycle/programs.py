@@ -115,7 +115,9 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
         "virt-handler": virt,
         "nmstate": handler,
         "ovnkube": ovnkube,
-        "networkmanager": NetworkManager(rundir / "networkmanager", handler.node, handler.refresh),
+        "networkmanager": NetworkManager(
+            rundir / "networkmanager", handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close
+        ),
     }
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)

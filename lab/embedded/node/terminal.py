@@ -18,6 +18,7 @@ from lab.embedded.node.place import Place
 
 CHUNK = 32 * 1024
 END_OF_INPUT = b"\x04"
+SIZE = (80, 24)
 
 
 class Terminal:
@@ -29,6 +30,8 @@ class Terminal:
     async def start(self, argv: Sequence[str], place: Place, env: Mapping[str, str]) -> asyncio.subprocess.Process:
         """Start ``argv`` on a fresh terminal. Raises CommandFailed."""
         self.master, slave = pty.openpty()
+        # Until a client tells its size: with none at all, pagers take every output for too long.
+        self.resize(*SIZE)
         try:
             # `setsid` forks when it already leads a group: the command is in another session than its parent.
             process = await place.spawn(

@@ -106,6 +106,10 @@ def test_a_terminal() -> None:
     assert status(found)["details"]["causes"][0]["message"] == "4"
 
 
+def test_a_terminal_of_a_client_that_tells_no_size() -> None:
+    assert b"24 80" in play(["stty", "size"], tty=True)[1]
+
+
 def test_a_client_that_leaves_takes_the_command_along() -> None:
     async def body(ws: ClientWebSocketResponse) -> None:
         await ws.close()

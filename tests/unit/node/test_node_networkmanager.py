@@ -14,6 +14,7 @@ import pytest
 from lab.embedded.errors import LabError
 from lab.embedded.host.ovs import Ovs
 from lab.embedded.node.networkmanager import files
+from lab.embedded.node.networkmanager.monitor import Regained
 from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.apply import Node
 from lab.embedded.node.nmstate.dhcp import DhcpClients
@@ -146,7 +147,10 @@ async def say(text):
         writer.close()
 
 async def main():
-    manager = service.NetworkManager(Path("/run/nm"), node)
+    back = asyncio.Event()
+    async def reconnect():
+        back.set()
+    manager = service.NetworkManager(Path("/run/nm"), node, "192.0.2.1", changed=lambda: None, reconnect=reconnect)
     running = asyncio.ensure_future(manager.run())
     await asyncio.sleep(0.1)
     use("good")
@@ -179,6 +183,12 @@ async def main():
     found["something to keep"] = manager.session.running
     await manager.release()
     found["something to keep, asked for"] = manager.session.running
+
+    ip("addr replace 192.0.2.1/24 dev ens3")
+    await asyncio.sleep(0.3)
+    found["no news"] = back.is_set()
+    ip("addr flush dev ens3", "addr add 192.0.2.1/24 dev ens3")
+    await asyncio.wait_for(back.wait(), 5)
 
     ip("addr flush dev ens3", "addr add 192.0.2.1/24 dev ens3 noprefixroute",
        "route add 192.0.2.0/24 dev ens3 metric 9")
@@ -251,6 +261,24 @@ def test_links_are_told_by_its_own_files(played: Played) -> None:
     assert played[0]["held"] == [["ens3"], []]
     assert played[0]["leased"] == ["ens3"]
     assert played[0]["held, one gone"] == ["ens3"]
+
+
+def test_connections_are_given_up_when_the_address_is_back(played: Played) -> None:
+    assert played[0]["no news"] is False
+
+
+@pytest.mark.parametrize(
+    ("lines", "back"),
+    [
+        (["5: ens3 inet 192.0.2.1/24 scope global ens3"], [False]),
+        (["Deleted 5: ens3    inet 192.0.2.1/24 scope", "6: br1    inet 192.0.2.1/24 brd"], [False, True]),
+        (["Deleted 5: ens3    inet 192.0.2.1/24 scope", "6: br1    inet 192.0.2.10/24 brd"], [False, False]),
+        (["Deleted 5: ens3    inet 192.0.2.11/24 scope", "5: ens3    inet 192.0.2.1/24 brd"], [False, False]),
+    ],
+)
+def test_news_of_an_address(lines: list[str], back: list[bool]) -> None:
+    reader = Regained("192.0.2.1")
+    assert [reader.told(line) for line in lines] == back
 
 
 def test_one_that_died_is_started_again_with_what_it_had(played: Played) -> None:

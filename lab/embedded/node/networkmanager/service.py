@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lab.embedded.errors import LabError
-from lab.embedded.node.networkmanager import files
+from lab.embedded.node.networkmanager import files, monitor
 from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.apply import Node
 
@@ -27,14 +27,23 @@ CHUNK = 64 * 1024
 class NetworkManager:
     """Component of a node agent. No policy is applied to ``node`` while the NIC changes hands.
 
-    ``changed`` is told when it did.
+    ``changed`` is told when it did; ``reconnect`` when the node has its ``address`` again after NetworkManager took it
+    away: connections from before wait for a retransmission that is as late as the outage was long.
     """
 
     def __init__(
-        self, folder: Path, node: Node, changed: Callable[[], None] = lambda: None, socket: Path = SYSTEM_BUS
+        self,
+        folder: Path,
+        node: Node,
+        address: str,
+        *,
+        changed: Callable[[], None],
+        reconnect: Callable[[], Awaitable[None]],
+        socket: Path = SYSTEM_BUS,
     ) -> None:
         self.socket = socket
-        self._changed = changed
+        self._address = address
+        self._changed, self._reconnect = changed, reconnect
         self.session = Session(folder, node.dhcp)
         node.others = self
         node.dhcp.elsewhere = lambda: self.session.links(files.leased)
@@ -42,6 +51,7 @@ class NetworkManager:
         self._turn = asyncio.Lock()
         self._clients = 0
         self._left = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
         self._linger = LINGER_SECONDS
 
     async def run(self) -> None:
@@ -50,6 +60,8 @@ class NetworkManager:
         self.socket.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, self.socket)
         self.socket.chmod(0o666)
+        if self.session.running:
+            self._watch()
         async with server:
             await self._end_when_idle()
 
@@ -61,6 +73,7 @@ class NetworkManager:
                     async with self._network:
                         log.info("NetworkManager is asked for")
                         await self.session.begin()
+                        self._watch()
                         self._changed()
             bus_reader, bus_writer = await asyncio.open_unix_connection(self.session.bus)
             await _join(reader, writer, bus_reader, bus_writer)
@@ -88,6 +101,17 @@ class NetworkManager:
                 self._linger = min(2 * self._linger, LONGEST_SECONDS)
                 self._left.set()
 
+    def _watch(self) -> None:
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._follow(), name="address of the node")
+
+    async def _follow(self) -> None:
+        async with contextlib.aclosing(monitor.regained(self._address)) as times:
+            async for _ in times:
+                log.info("%s is back", self._address)
+                self._changed()
+                await self._reconnect()
+
     async def release(self) -> None:
         await self._end(lambda: True)
 
@@ -101,6 +125,8 @@ class NetworkManager:
                 if self.session.running:
                     if not wanted() or not await self.session.idle():
                         return False
+                    if self._watcher is not None:
+                        self._watcher.cancel()
                     await self.session.end()
                     self._changed()
                     log.info("NetworkManager has nothing to keep and is gone")
