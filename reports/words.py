@@ -101,11 +101,21 @@ def story(scenario: ScenarioRecord) -> Story:
     causes = [str(f["text"]) for f in scenario.facts if f.get("sort") == "cause"]
     step = next((f"{s.keyword} {s.name}" for s in scenario.steps if s.status in BAD), "")
     found = parts.get("found") or parts.get("last seen") or parts[""]
-    cause = causes[-1] if causes else _core((parts[""] or found).strip().partition("\n")[0])
+    cause = causes[-1] if causes else _told(parts, found)
     # The cause stands in the finding's sentence already, behind a semicolon.
     seen = found.replace(f"; {cause}", "").strip() if causes else found.strip()
     lead = scenario.advice or parts.get("try", "")
     return Story(cause, parts.get("wanted", ""), seen, parts.get("where", ""), lead, step)
+
+
+def _told(parts: dict[str, str], found: str) -> str:
+    """One sentence where diagnosis told no cause: what was found alone ("5 of 5 answered") says nothing."""
+    if parts[""]:
+        return _core(parts[""].strip().partition("\n")[0])
+    errors = [row.removeprefix("# stderr: ") for row in found.splitlines() if row.startswith("# stderr: ")]
+    first = errors[0] if errors else found.strip().partition("\n")[0]
+    wanted = parts.get("wanted", "")
+    return f"wanted {wanted}; found {_core(first)}" if wanted and first else _core(first or wanted)
 
 
 _GAVE_UP = "it cannot get there any more: "

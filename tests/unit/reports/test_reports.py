@@ -74,6 +74,23 @@ def test_a_platforms_long_message_comes_down_to_its_end() -> None:
     assert words.story(scenario).cause == said
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("wanted: silence from b\nfound: 5 of 5 answered", "wanted silence from b; found 5 of 5 answered"),
+        (
+            "wanted: the command to succeed\nfound:\n$ virtlab fault set x\n# on this machine: exit status 2\n"
+            "# stderr: virtlab: wanted the arguments of x\n# stderr:   try: y",
+            "wanted the command to succeed; found virtlab: wanted the arguments of x",
+        ),
+        ("KeyError: 'oops'", "KeyError: 'oops'"),
+        ("wanted: an answer", "an answer"),
+    ],
+)
+def test_without_a_cause_the_sentence_says_what_was_wanted_too(reason: str, said: str) -> None:
+    assert words.story(records.scenario(1, "failed", facts=[], reason=reason)).cause == said
+
+
 def test_html_is_one_file_that_loads_nothing_and_says_all(tmp_path: Path) -> None:
     made = records.record(tmp_path, *ALL)
     made.scenarios[0].facts = [records.routes()]
