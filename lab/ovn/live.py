@@ -9,8 +9,9 @@ differ then was not at rest.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -25,8 +26,9 @@ from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError, UsageError
 from lab.core.wait import Periodic
 from lab.ovn import inventory as inv
-from lab.ovn.audit import Result, judged
-from lab.ovn.capture import Capture
+from lab.ovn.audit import Result, conclude
+from lab.ovn.capture import Capture, scan
+from lab.ovn.dump import Scanner
 from lab.ovn.nbdata import GLOBAL, POLICIES, PORTS, ROUTER, ROUTERS, ROUTES
 from lab.ovn.places import Place, Places, find
 from lab.ovn.sources import Source
@@ -81,6 +83,8 @@ class Picture:
     """Whether every VM of the cluster is among the objects."""
     restless: list[str] = field(default_factory=list)
     """Zones that differed when they were read last."""
+    scanned: Capture | None = None
+    """The readings, scanned while others were still on their way."""
 
 
 def audit_cluster(
@@ -132,19 +136,28 @@ def take(client: Client, component: Component | None, *, deadline: Deadline) -> 
                 watches.callback(watch.close)
         known = nodes.result()
         _nothing(found)
-        readings = _read_all(client, found, found.places, deadline)
         for _ in range(ROUNDS):
+            capture = Capture()
+            readings = list(_scanned(capture, _read_all(client, found, found.places, deadline)))
             moved = _moved(open_)
             if not moved or deadline.expired:
                 break
             trace.note("audit", f"{', '.join(sorted(moved))} moved meanwhile: every zone is read again", what="audit")
-            readings = _read_all(client, found, found.places, deadline)
         else:
             notes.append(("zones", f"VMs move all the time ({', '.join(sorted(moved))}): no moment without a move"))
         objects = [obj for watch in open_ for obj in watch.items.values()]
     if all(reading.error is not None for reading in readings):
-        raise cast(LabError, readings[0].error)
-    return Picture(found, readings, [*known, *objects], notes, complete)
+        raise cast(LabError, min(readings, key=lambda reading: reading.place.pod).error)
+    return Picture(found, readings, [*known, *objects], notes, complete, scanned=capture)
+
+
+def _scanned(capture: Capture, readings: Iterable[Reading]) -> Iterator[Reading]:
+    """Scan what has come while the slower zones are still asked."""
+    scanner = Scanner(capture, capture.tables, capture.facts)
+    for reading in readings:
+        for source in _sources([reading]):
+            scan(source, scanner, capture)
+        yield reading
 
 
 def judge(client: Client, picture: Picture) -> Result:
@@ -156,7 +169,10 @@ def judge(client: Client, picture: Picture) -> Result:
 
 
 def _judged(picture: Picture, more: list[Obj]) -> Result:
-    capture = Capture()
+    capture, picture.scanned = picture.scanned, None
+    if capture is None:
+        capture = Capture()
+        deque(_scanned(capture, picture.readings), maxlen=0)
     capture.facts.everything = picture.complete
     capture.notes += [*picture.notes, *picture.places.missing]
     for obj in [*picture.objects, *more]:
@@ -171,7 +187,7 @@ def _judged(picture: Picture, more: list[Obj]) -> Result:
             capture.note(str(place), f"not read: {reading.error.headline}")
             capture.unusable.append(str(place))
     capture.unusable += [what for what, _ in picture.places.missing]
-    result = judged(capture, lambda note: _sources(picture))
+    result = conclude(capture, lambda note: _sources(picture.readings))
     if result is None:
         raise UsageError(
             f"routes of {ROUTER}", capture.instead(), "the zones of the cluster", "is this OVN-Kubernetes?"
@@ -179,8 +195,8 @@ def _judged(picture: Picture, more: list[Obj]) -> Result:
     return result
 
 
-def _sources(picture: Picture) -> Iterator[Source]:
-    for reading in picture.readings:
+def _sources(readings: Iterable[Reading]) -> Iterator[Source]:
+    for reading in readings:
         if reading.error is None:
             yield Source(str(reading.place), cast(BinaryIO, BytesIO(zlib.decompress(reading.packed))), given=True)
 
@@ -201,9 +217,12 @@ def _nothing(found: Places) -> None:
 
 def _read_all(
     client: Client, found: Places, places: tuple[Place, ...] | list[Place], deadline: Deadline
-) -> list[Reading]:
+) -> Iterator[Reading]:
+    """The zones as they come, the quick ones first."""
     with ThreadPoolExecutor(max(1, min(PARALLEL, len(places)))) as pool:
-        return list(pool.map(lambda place: _read(client, found, place, deadline.sub(READ_S)), places))
+        futures = [pool.submit(_read, client, found, place, deadline.sub(READ_S)) for place in places]
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def _read(client: Client, found: Places, place: Place, deadline: Deadline) -> Reading:

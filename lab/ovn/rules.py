@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import ip_network
 
 from lab.ovn import remedies
 from lab.ovn.findings import CRITICAL, INFO, MAJOR, SEVERITIES, Finding
@@ -52,14 +53,14 @@ class _Hosts:
 
     def findings(self) -> Iterator[Finding]:
         """Every finding on VM addresses."""
-        inferred: list[str] = []
+        inferred: list[list[str]] = []
         members: dict[_Key, list[str]] = {}
         known = self.facts.by_address
         for state, group in self.topology.groups:
             some = group if self.facts.everything else [p for p in group if p in known] if known else []
             if rest := group if not some else [] if len(some) == len(group) else [p for p in group if p not in known]:
                 members.setdefault(self._key(state, rest[0], "", ""), []).extend(rest)
-                inferred += rest
+                inferred.append(rest)
             for prefix in some:
                 given, orphan = self._known(prefix)
                 if given == "?":
@@ -288,12 +289,31 @@ def _fate(walk: Walk) -> str:
     return "; ".join(parts)
 
 
-def _unverified(prefixes: list[str]) -> Finding:
+def _unverified(groups: list[list[str]]) -> Finding:
+    """One remark for all. The addresses of a group share all but their last part, so that only few need be sorted."""
+    count = sum(map(len, groups))
     text = "where they run is inferred from the routes: no pod or VMI given has them; "
     text += "leftovers of a stopped VM look alike"
-    subject = f"{len(prefixes)} address{'es' if len(prefixes) > 1 else ''}"
-    listed = _ordered(prefixes)[:LISTED]
-    return Finding("RUNNER_UNVERIFIED", INFO, subject, [], text, subjects=listed, count=len(prefixes))
+    listed: list[str] = []
+    last = ""
+    for group in sorted(groups, key=lambda members: _order(_head(members[0]))):
+        if len(listed) >= LISTED and _head(group[0]) != last:
+            break
+        listed += group
+        last = _head(group[0])
+    subject = f"{count} address{'es' if count > 1 else ''}"
+    return Finding("RUNNER_UNVERIFIED", INFO, subject, [], text, subjects=_ordered(listed)[:LISTED], count=count)
+
+
+def _head(address: str) -> str:
+    """The network that a group's addresses are in, /24 or /112, as its first address."""
+    if "." in address:
+        return address[: address.rfind(".")] + ".0"
+    return str(ip_network(f"{address}/112", strict=False).network_address)
+
+
+def _order(address: str) -> tuple[bool, bytes]:
+    return ":" in address, _SIX(address) if ":" in address else _FOUR(address)
 
 
 def _ordered(prefixes: list[str]) -> list[str]:

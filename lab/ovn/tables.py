@@ -91,9 +91,14 @@ class Tables:
     def add_many(self, zone: int, hosts: dict[str, Legs], nets: dict[str, Legs]) -> None:
         """The same for many rows, by calls that work on all of them at once."""
         for states, rows in ((self.hosts, hosts), (self.nets, nets)):
-            before = list(zip(map(states.get, rows), rows.values(), strict=True))
-            steps = {step: self._step(zone, *step) for step in set(before)}
-            states.update(zip(rows, map(steps.__getitem__, before), strict=True))
+            known = list(map(states.get, rows))
+            if any(known):
+                both = list(zip(known, rows.values(), strict=True))
+                steps = {step: self._step(zone, *step) for step in set(both)}
+                states.update(zip(rows, map(steps.__getitem__, both), strict=True))
+            else:
+                first = {legs: self._step(zone, None, legs) for legs in set(rows.values())}
+                states.update(zip(rows, map(first.__getitem__, rows.values()), strict=True))
 
     def _step(self, zone: int, state: State | None, legs: Legs) -> State:
         key = (zone, state, legs)
