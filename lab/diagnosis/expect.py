@@ -13,6 +13,7 @@ from lab.core import facts
 from lab.core.errors import Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
 from lab.diagnosis.gather import explain
+from lab.diagnosis.leads import lead
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
 from lab.nmstate.policy import enactments_of
@@ -28,10 +29,12 @@ def reached(site: Site, check: Check) -> None:
     check.seen.conclusive()
     if held:
         return
+    cause = _cause(site, check)
     raise ProductFailure(
         f"{check.guest} to reach {check.what} on {check.segment}",
-        f"{sentence(check)}; {_cause(site, check)}",
+        f"{sentence(check)}; {cause}",
         str(check.seen.evidence or ""),
+        lead(cause, check.segment.name),
     )
 
 

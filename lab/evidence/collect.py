@@ -36,19 +36,14 @@ GUEST = {
     "dmesg.txt": "dmesg | tail -n 60",
     "system.txt": "uname -a; uptime; free; cat /etc/resolv.conf",
 }
-CAPTURE = (
-    "timeout",
-    "4",
-    "tcpdump",
-    "-i",
-    "any",
-    "-nn",
-    "-e",
-    "-l",
-    "-c",
-    "80",
-    "icmp or icmp6 or arp or (vlan and (icmp or arp))",
-)
+
+LISTEN = """timeout 4 tcpdump -i any -nn -e -l -c 20000 2>&1 | grep -E 'ICMP|ARP|tcpdump' | head -n 120"""
+CAPTURE = ("sh", "-c", LISTEN)
+"""On all links at once tcpdump knows no filter for what is behind a VLAN tag: the lines are chosen from instead.
+
+Its own words stay in: where it may not give up its rights (a namespace with one user) it captures nothing, and silence
+must not look like a network without packets.
+"""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from lab.core import facts, trace
 from lab.diagnosis.cause import Scope, WorkerView, cause
 from lab.diagnosis.gather import tell_cause
+from lab.diagnosis.leads import lead
 
 SCOPE = Scope("VLAN 2024", "vlan-2024", "192.168.24.1", ("w2",))
 GOOD = WorkerView("w2", True, bridge="br1", patch=True)
@@ -49,3 +50,16 @@ def test_the_place_reaches_the_record(part: str, hints: tuple[str, ...]) -> None
 
 def test_every_part_that_can_be_named_is_tested() -> None:
     assert set(CASES) == set(facts.PARTS)
+
+
+@pytest.mark.parametrize("part", CASES)
+def test_each_place_has_a_first_lead_that_names_it(part: str) -> None:
+    views, node = CASES[part]
+    said = lead(cause(SCOPE, views), "VLAN 2024")
+    assert said
+    assert "{" not in said
+    assert (node in said) if node else ("VLAN 2024" in said)
+
+
+def test_a_cause_without_a_place_gives_no_lead() -> None:
+    assert lead("the cause is unknown", "VLAN 2024") == ""
