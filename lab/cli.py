@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever reads has enough, as in `| head`; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:
+        print("virtlab: interrupted", file=sys.stderr)
+        return 130
 
 
 def _main(given: list[str]) -> int:

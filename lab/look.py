@@ -55,7 +55,11 @@ def audit(about: str, arguments: list[str]) -> Found:
     else:
         from lab.ovn.live import audit_cluster
 
-        client, target = _cluster(given)
+        try:
+            client, target = _cluster(given)
+        except UsageError as error:
+            advice = f"{error.advice}; or give PATHs with captured routes".lstrip("; ")
+            raise UsageError(error.wanted, error.found, error.where, advice) from error
         component = target.platform.ovn if target is not None else None
         result = audit_cluster(client, component, deadline=Deadline.after(given.timeout), settle_s=given.settle)
     return result.exit_code, render(result, given.form or "table")

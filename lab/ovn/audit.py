@@ -92,7 +92,7 @@ def conclude(capture: Capture, read: Callable[[Callable[[str, str], None]], Iter
     if not capture.usable:
         return None
     topology = _distinct(capture)
-    findings = audit(capture.tables, topology, capture.facts)
+    findings = audit(capture.tables, topology, capture.facts) if capture.live else []
     for zone, rows in capture.central:
         findings += Central(zone, rows, capture.facts).findings()
     findings.sort(key=lambda finding: finding.key)

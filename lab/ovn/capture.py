@@ -53,6 +53,12 @@ class Capture:
         if not zone.rows:
             self.note(where, f"no route of {ROUTER} for {zone.label}: it counts as not captured")
             return
+        if zone.gateway:
+            self.tables.forget(zone.index)
+            self.note(
+                where, f"routes of a gateway router (port {printable(zone.gateway)}), not of {ROUTER}: passed over"
+            )
+            return
         if is_central(zone, self.tables):
             self._central(zone)
             return

@@ -134,6 +134,8 @@ class Scanner:
             rows_only = self._rows_only()
 
     def _line(self, line: str, number: int) -> None:
+        if self._documents.open and _HEADING.match(line):
+            self._documents.end(number)
         if self._documents.feed(line, number):
             return
         if (route := parse_row(line, self._route_table)) is not None:
@@ -162,6 +164,8 @@ class Scanner:
         if route.table != MAIN or marks or route.nexthop == DISCARD or not route.nexthop:
             zone.odd.append((route, number))
             return None
+        if route.port.startswith("rtoe-"):
+            zone.gateway = route.port
         own = route.nexthop == route.prefix
         return self.tables.legs(Leg(SELF if own else route.nexthop, route.policy, route.port, loose=loose))
 

@@ -82,36 +82,39 @@ def broken_off(error: BaseException) -> str:
 def sources(paths: list[str], note: Note) -> Iterator[Source]:
     """Every stream behind the paths, in a fixed order. Raises UsageError for a path that is not there."""
     for given in paths:
-        if given == "-":
-            yield Source("stdin", io.BytesIO(_stdin()), given=True)
-            continue
         path = Path(given)
+        name = "stdin" if given == "-" else printable(given)
         try:
-            if path.is_dir():
+            if given == "-" or path.is_fifo():
+                yield from _typed(given, name, note)
+            elif path.is_dir():
                 yield from _folder(path, note)
             else:
-                yield from _file(path, printable(given), note, given=True)
+                yield from _file(path, name, note, given=True)
         except OSError as error:
             advice = "a file, a folder or an archive with output of ovn-nbctl lr-route-list"
-            raise UsageError("input that can be read", str(error), printable(given), advice) from error
+            raise UsageError("input that can be read", str(error), name, advice) from error
 
 
-_TYPED: list[bytes] = []
+_TYPED: dict[str, bytes] = {}
+"""What came through pipes: it comes once and is read twice."""
 
 
-def _stdin() -> bytes:
-    if not _TYPED:
-        data = sys.stdin.buffer.read(STDIN_LIMIT + 1)
+def _typed(given: str, name: str, note: Note) -> Iterator[Source]:
+    if given not in _TYPED:
+        with sys.stdin.buffer if given == "-" else Path(given).open("rb") as pipe:
+            data = pipe.read(STDIN_LIMIT + 1)
         if len(data) > STDIN_LIMIT:
-            raise UsageError(f"at most {STDIN_LIMIT >> 20} MiB from stdin", "more", "stdin", "give the path of a file")
-        _TYPED.append(data)
-    return _TYPED[0]
+            raise UsageError(f"at most {STDIN_LIMIT >> 20} MiB from {name}", "more", name, "give the path of a file")
+        _TYPED[given] = data
+    stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, io.BytesIO(_TYPED[given]))))
+    yield from _unfolded(stream, len(_TYPED[given]), name, note, given=True)
 
 
 def _folder(root: Path, note: Note) -> Iterator[Source]:
     count = logs = 0
     inside = root.resolve()
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=lambda error: note(printable(str(root)), f"not read: {error}")):
         folders.sort()
         for name in sorted(files):
             path = Path(folder, name)
@@ -145,11 +148,15 @@ def _file(path: Path, name: str, note: Note, *, given: bool = False) -> Iterator
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("not a regular file")
     with path.open("rb") as stream:
-        limit = min(UNPACKED, max(FREE, RATIO * path.stat().st_size))
-        try:
-            yield from _Unfolding(note, limit).open(stream, name, given)
-        except UNPACKING as error:
-            note(name, broken_off(error))
+        yield from _unfolded(stream, path.stat().st_size, name, note, given=given)
+
+
+def _unfolded(stream: io.BufferedReader, size: int, name: str, note: Note, *, given: bool) -> Iterator[Source]:
+    limit = min(UNPACKED, max(FREE, RATIO * size))
+    try:
+        yield from _Unfolding(note, limit).open(stream, name, given)
+    except UNPACKING as error:
+        note(name, broken_off(error))
 
 
 class _Unfolding:

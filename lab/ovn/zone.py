@@ -32,6 +32,8 @@ class Zone:
     odd: list[tuple[Route, int]] = field(default_factory=list)
     database: NbRoutes | None = None
     """What a database says besides; None for printed routes."""
+    gateway: str = ""
+    """A port that only gateway routers have: this is one of theirs."""
     central: bool = False
     """One database for all nodes, no interconnect."""
 

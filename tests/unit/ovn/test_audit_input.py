@@ -6,7 +6,10 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from lab.core.errors import UsageError
 from lab.ovn import lines as lines_module
 from lab.ovn import sources as sources_module
 from lab.ovn.audit import run
+from lab.ovn.routes import Route, print_routes
 from tests.unit.ovn.routes_world import World
 
 SEED = Path(__file__).parent / "golden" / "seed.txt"
@@ -185,6 +189,21 @@ def test_other_routers_are_passed_over(tmp_path: Path) -> None:
     assert "GR_inf8" in result.capture.notes[0][1]
 
 
+def test_a_gateway_routers_routes_are_known_by_their_port(tmp_path: Path) -> None:
+    (tmp_path / "seed.txt").write_bytes(SEED.read_bytes())
+    rows = [Route("10.128.0.0/14", "100.64.0.1"), Route("0.0.0.0/0", "10.32.96.1", "dst-ip", "rtoe-GR_inf8")]
+    (tmp_path / "GR_inf8.txt").write_text(print_routes(rows))
+    result = run([str(tmp_path)])
+    assert [(f.kind, f.subject, f.zones) for f in result.findings] == EXPECTED
+    assert "a gateway router (port rtoe-GR_inf8)" in result.capture.notes[0][1]
+
+
+def test_a_lone_brace_does_not_swallow_what_follows(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("nodes() {\n{\n" + SEED.read_text())
+    result = run([str(tmp_path / "x")])
+    assert [(f.kind, f.subject) for f in result.faults] == [(kind, subject) for kind, subject, _ in EXPECTED[:4]]
+
+
 def test_the_same_pod_twice_the_later_counts(tmp_path: Path) -> None:
     world = World(3)
     address = world.start(0, 0)[0]
@@ -278,3 +297,63 @@ def test_hostile_names_reach_neither_terminal_nor_shell(tmp_path: Path, capsys: 
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\x07" not in out
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_comes_through_a_pipe_is_read_twice_all_the_same(
+    tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = gzip.compress(SEED.read_bytes()) if packed else SEED.read_bytes()
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    threading.Thread(target=fifo.write_bytes, args=(data,), daemon=True).start()
+    typed = io.TextIOWrapper(io.BytesIO(data))
+    monkeypatch.setattr("sys.stdin", typed)
+    monkeypatch.setattr(sources_module, "_TYPED", {})
+    for path in (str(fifo), "-"):
+        result = run([path])
+        assert [(f.kind, f.subject, f.zones) for f in result.findings] == EXPECTED
+        assert all(f.lines for f in result.faults)
+
+
+def test_archives_within_archives_have_one_budget_and_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources_module, "FREE", 1 << 20)
+    data = gzip.compress(b"0" * (64 << 20))
+    for _ in range(3):
+        data = gzip.compress(data)
+    (tmp_path / "bomb").write_bytes(data)
+    deep = SEED.read_bytes()
+    for _ in range(sources_module.DEPTH + 1):
+        deep = gzip.compress(deep)
+    (tmp_path / "deep").write_bytes(deep)
+    result = run([str(SEED), str(tmp_path)])
+    notes = {Path(where).name: why for where, why in result.capture.notes}
+    assert "unpacks to more than 1 MiB" in notes["bomb"]
+    assert "packed more than 8 times" in notes["deep"]
+
+
+def test_a_sparse_member_may_claim_any_size_and_is_not_read(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("sparse")
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"77777777777\0"
+    header[148:156] = b"        "
+    header[148:156] = f"{sum(header[:512]):06o}".encode() + b"\0 "
+    (tmp_path / "s.tar").write_bytes(bytes(header) + bytes(1024))
+    result = run([str(SEED), str(tmp_path / "s.tar")])
+    assert any("sparse" in why for _, why in result.capture.notes)
+
+
+def test_an_interrupt_and_a_reader_that_has_enough_are_no_tracebacks(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.ovn.audit.run", interrupted)
+    assert main(["audit", "routes", str(SEED)]) == 130
+    assert "virtlab: interrupted" in capfd.readouterr().err
+    script = "from lab.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    command = f"{sys.executable} -c '{script}' audit routes {SEED} | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert not done.stderr

@@ -179,10 +179,15 @@ def central(rows: dict[str, str]) -> str:
             {**base, **{a: (a, "dst-ip", port) for a, port in rows.items()}}.items()
         )
     }
-    router = {"name": "ovn_cluster_router", "static_routes": ["set", [["uuid", uuid] for uuid in found]]}
+    static = ["set", [["uuid", uuid] for uuid in found]]
+    router = {"name": "ovn_cluster_router", "static_routes": static, "policies": ["uuid", "p"]}
+    policies = {
+        "p": {"priority": 10, "match": f"ip4.src == {a}", "nexthops": f"100.64.0.{20 + int(port[-1])}"}
+        for a, port in rows.items()
+    }
     ports = {str(n): {"name": f"rtos-worker-{n}", "networks": f"10.128.{8 * n}.1/21"} for n in range(3)}
     whole = {"Logical_Router": {"lr": router}, "Logical_Router_Static_Route": found, "Logical_Router_Port": ports}
-    return nbctl_json({**whole, "Logical_Router_Policy": {}})
+    return nbctl_json({**whole, "Logical_Router_Policy": policies})
 
 
 def test_the_central_mode_is_one_database(tmp_path: Path) -> None:
@@ -197,6 +202,10 @@ def test_the_central_mode_is_one_database(tmp_path: Path) -> None:
         assert sum(there.readings.values()) == 2
         assert "list Logical_Router_Policy" in " ".join(there.argvs[0])
         assert "ovnkube-master-00000" in result.faults[0].remedies[0]
+        with pytest.raises(ProductFailure, match="WRONG_RUNNER"):
+            every_zone_routes(client, NOWHERE, "demo", "vm0", deadline=soon(), patience_s=0.01)
+        there.output = lambda zone: (central({address: "rtos-worker-1"}), 0)
+        assert not every_zone_routes(client, NOWHERE, "demo", "vm0", deadline=soon()).faults
 
 
 def test_a_cluster_without_ovn_says_what_it_has(tmp_path: Path) -> None:
