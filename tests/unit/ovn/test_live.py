@@ -181,10 +181,8 @@ def central(rows: dict[str, str]) -> str:
     }
     static = ["set", [["uuid", uuid] for uuid in found]]
     router = {"name": "ovn_cluster_router", "static_routes": static, "policies": ["uuid", "p"]}
-    policies = {
-        "p": {"priority": 10, "match": f"ip4.src == {a}", "nexthops": f"100.64.0.{20 + int(port[-1])}"}
-        for a, port in rows.items()
-    }
+    [(vm, port)] = rows.items()
+    policies = {"p": {"priority": 10, "match": f"ip4.src == {vm}", "nexthops": f"100.64.0.{20 + int(port[-1])}"}}
     ports = {str(n): {"name": f"rtos-worker-{n}", "networks": f"10.128.{8 * n}.1/21"} for n in range(3)}
     whole = {"Logical_Router": {"lr": router}, "Logical_Router_Static_Route": found, "Logical_Router_Port": ports}
     return nbctl_json({**whole, "Logical_Router_Policy": policies})
