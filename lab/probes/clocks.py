@@ -14,6 +14,8 @@ from dataclasses import dataclass
 UPTIME_ERROR_S = 0.011
 """/proc/uptime counts in hundredths of a second."""
 MIN_STEP_S = 0.002
+LIKELY = 0.5
+"""A place for a step is almost as likely as the best when it is at least half as silent."""
 NOTEWORTHY_S = 0.005
 
 
@@ -69,21 +71,23 @@ class Step:
 
     def __str__(self) -> str:
         if self.stood_still:
-            return f"its clock stood still for {self.lost_s * 1000:.0f} ms (± {self.error * 1000:.0f})"
+            return f"clock stood still for {self.lost_s * 1000:.0f} ms (± {self.error * 1000:.0f})"
         way = "back" if self.lost_s > 0 else "forward"
-        return f"its clock was set {way} by {abs(self.lost_s) * 1000:.0f} ms (± {self.error * 1000:.0f})"
+        return f"clock was set {way} by {abs(self.lost_s) * 1000:.0f} ms (± {self.error * 1000:.0f})"
 
 
 def stretches(readings: Sequence[Reading]) -> tuple[Stretch, ...]:
     """The readings as stretches in which the clock ran evenly: one ends where no offset fits all of its readings."""
-    found: list[Stretch] = []
-    group: list[Reading] = []
+    groups: list[list[Reading]] = []
     for reading in sorted(readings, key=lambda r: r.asked):
-        if group and not _fit([*group, reading]):
-            found.append(_stretch(group))
-            group = []
-        group.append(reading)
-    return (*found, _stretch(group)) if group else tuple(found)
+        if not groups or not _fit([*groups[-1], reading]):
+            groups.append([])
+        groups[-1].append(reading)
+    for one, following in itertools.pairwise(groups):
+        # A question that was under way while the clock made its step fits either side: it says nothing of when.
+        while len(one) > 1 and _fit([one[-1], *following]):
+            one.pop()
+    return tuple(_stretch(group) for group in groups)
 
 
 def _fit(group: Sequence[Reading]) -> bool:
@@ -92,14 +96,15 @@ def _fit(group: Sequence[Reading]) -> bool:
 
 def _stretch(group: Sequence[Reading]) -> Stretch:
     least, most = max(r.least for r in group), min(r.most for r in group)
+    ahead = (least + most) / 2
     ups = [r for r in group if r.up is not None]
     up_least = max((r.up - r.answered for r in ups if r.up is not None), default=None)
     up_most = min((r.up + UPTIME_ERROR_S - r.asked for r in ups if r.up is not None), default=None)
     up = None if up_least is None or up_most is None else (up_least + up_most) / 2
     return Stretch(
-        begins=group[0].asked,
-        ends=group[-1].answered,
-        ahead=(least + most) / 2,
+        begins=group[0].shown - ahead,
+        ends=group[-1].shown - ahead,
+        ahead=ahead,
         error=max((most - least) / 2, MIN_STEP_S / 2),
         up_ahead=up,
         up_error=0.0 if up_least is None or up_most is None else abs(up_most - up_least) / 2,
@@ -121,36 +126,44 @@ def _step(a: Stretch, b: Stretch) -> Step:
 
 @dataclass(frozen=True)
 class Translation:
-    """Stamps in terms of the harness' clock. `error_ms` bounds what is wrong with each but for what `remarks` say."""
+    """Stamps in terms of the harness' clock. `error_ms` bounds what is wrong with each; what lies between two is
+    exact but where the clock made a step: then `step_error_ms` bounds it. `remarks` say what the clock did."""
 
     times: list[float]
     error_ms: float
+    step_error_ms: float
     remarks: tuple[str, ...]
 
 
-def translate(stamps: Sequence[float], found: Sequence[Stretch]) -> Translation:
+def translate(stamps: Sequence[float], found: Sequence[Stretch], numbers: Sequence[int] = ()) -> Translation:
     """Stamps of a place's clock, in the order in which they were made, as times of the harness.
 
-    Where a step lies among the stamps is known up to the readings around it; within those the stamps tell: a pause is
-    where they are farthest apart (nothing is answered in it), a clock that was set is where they jump by that much.
+    Where a step lies among the stamps is known up to the readings around it; within those the stamps tell. A place that
+    was paused missed answers, so the pause is where most of their `numbers` are missing, and with equal ones where the
+    stamps are farthest apart; a clock that was set is where they jump by that much.
 
     Raises ValueError without a single stretch.
     """
     if not found:
         raise ValueError("no reading of the clock")
     times: list[float] = []
-    start = 0
+    start, error, said = 0, 0.0, []
     for a, b, step in zip(found, found[1:], steps(found), strict=False):
-        cut = _cut(stamps, start, a, b, step)
+        cut, unsure = _cut(stamps, numbers, start, a, b, step)
         times += [stamp - a.ahead for stamp in stamps[start:cut]]
         start = cut
+        if step.noteworthy:
+            said.append(str(step))
+            error = max(error, step.error + unsure)
     times += [stamp - found[-1].ahead for stamp in stamps[start:]]
-    said = tuple(str(step) for step in steps(found) if step.noteworthy)
-    return Translation(times, max(s.error for s in found) * 1000, said)
+    return Translation(times, max(s.error for s in found) * 1000, error * 1000, tuple(said))
 
 
-def _cut(stamps: Sequence[float], start: int, a: Stretch, b: Stretch, step: Step) -> int:
-    """The index of the first stamp made after the step."""
+def _cut(
+    stamps: Sequence[float], numbers: Sequence[int], start: int, a: Stretch, b: Stretch, step: Step
+) -> tuple[int, float]:
+    """The index of the first stamp made after the step; and by how much the longest silence would be another one, were
+    the step at a place that is almost as likely."""
     low = start
     while low < len(stamps) and stamps[low] - a.ahead <= a.ends:
         if low > start and stamps[low] < stamps[low - 1] - MIN_STEP_S:
@@ -163,8 +176,16 @@ def _cut(stamps: Sequence[float], start: int, a: Stretch, b: Stretch, step: Step
     # Stamps low..high-1 were made between the two readings: the step is before one of them, or after the last.
     places = [i for i in range(low, high + 1) if start < i < len(stamps)]
     if not places:
-        return low
+        return low, 0.0
     apart = {i: stamps[i] - stamps[i - 1] for i in places}
-    if step.stood_still:
-        return max(places, key=apart.__getitem__)
-    return min(places, key=lambda i: abs(apart[i] + step.lost_s))
+    if not step.stood_still:
+        return min(places, key=lambda i: abs(apart[i] + step.lost_s)), 0.0
+    missing = {i: numbers[i] - numbers[i - 1] for i in places} if numbers else dict.fromkeys(places, 1)
+    best = max(places, key=lambda i: (missing[i], apart[i]))
+    longest = max(apart.values())
+
+    def silence(i: int) -> float:
+        return max(apart[i] + step.lost_s, longest)
+
+    likely = [i for i in places if apart[i] >= apart[best] * LIKELY or missing[i] > missing[best] * LIKELY]
+    return best, max(abs(silence(i) - silence(best)) for i in likely)

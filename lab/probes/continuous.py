@@ -14,7 +14,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProbeNotStarted
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
-from lab.probes.clocks import Stretch, translate
+from lab.probes.clocks import Stretch, Translation, translate
 from lab.probes.detached import Detached
 from lab.probes.ping import parse_replies, parse_summary
 from lab.probes.replies import Replies, read_replies
@@ -54,11 +54,13 @@ class ContinuousPing:
         target: str,
         tools: Toolbox,
         *,
+        place: str = "",
         name: str = "",
         interval_ms: float = 10,
         longest_s: int = 600,
     ) -> None:
         self.shell = shell
+        self.place = place or shell.place
         self.target = target
         self.name = name or target
         self.interval_ms = interval_ms
@@ -71,7 +73,7 @@ class ContinuousPing:
 
     @property
     def title(self) -> str:
-        return f"ping {self.shell.place} -> {self.name}"
+        return f"ping {self.place} -> {self.name}"
 
     def start(self, deadline: Deadline) -> None:
         """Returns when it runs and was answered. Raises ProbeNotStarted, ToolMissing, GuestUnreachable."""
@@ -114,7 +116,7 @@ class ContinuousPing:
         return read_log(
             self._log.stdout,
             stretches,
-            Frame(self.kind, self.shell.place, self.name, self.interval_ms, self._began, self._ended),
+            Frame(self.kind, self.place, self.name, self.interval_ms, self._began, self._ended),
             tuple(self._remarks),
         )
 
@@ -139,10 +141,10 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
             frame.place,
             "repeat it",
         )
-    times, error_ms, said = replies.at, frame.interval_ms, remarks
+    here = Translation(replies.at, frame.interval_ms, 0.0, ())
     if stamped and stretches:
-        translated = translate(replies.at, stretches)
-        times, error_ms, said = translated.times, translated.error_ms, (*remarks, *translated.remarks)
+        here = translate(replies.at, stretches, replies.seq)
+    times, said = here.times, (*remarks, *(f"{frame.place}: {remark}" for remark in here.remarks))
     full = Frame(
         kind=frame.kind,
         place=frame.place,
@@ -152,7 +154,8 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
         ended=max(times[-1], _end(text, times, stretches, frame, summary[0] if summary and not stamped else None)),
         sent=summary[0] if summary is not None else None,
         first=first,
-        clock_error_ms=error_ms,
+        clock_error_ms=here.error_ms,
+        gap_error_ms=here.step_error_ms,
         remarks=said if summary is not None else (*said, "it was ended without a summary: what it sent is estimated"),
     )
     return series(full, replies.seq, times, replies.ms)

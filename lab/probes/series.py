@@ -49,6 +49,9 @@ class Series:
     answers: tuple[tuple[int, float, float], ...] = ()
     """Sequence number, time and round trip in ms (0: unknown) of each answer, in the order in which they came."""
     clock_error_ms: float = 0.0
+    """How far the times may be off as a whole."""
+    gap_error_ms: float = 0.0
+    """How far a gap may be off, in which the place's clock made a step."""
     remarks: tuple[str, ...] = ()
     broke: str = ""
     broke_at: float = 0.0
@@ -97,6 +100,7 @@ class Frame:
     first: int = 0
     """The first sequence number: 0 or 1."""
     clock_error_ms: float = 0.0
+    gap_error_ms: float = 0.0
     remarks: tuple[str, ...] = ()
     broke: str = ""
     broke_at: float = 0.0
@@ -121,6 +125,7 @@ def series(frame: Frame, seqs: Sequence[int], times: Sequence[float], trips_ms: 
         gaps=gaps(seqs, times, frame.interval_ms, frame.began, frame.ended),
         answers=tuple(zip(seqs, times, trips_ms, strict=True)),
         clock_error_ms=frame.clock_error_ms,
+        gap_error_ms=frame.gap_error_ms,
         remarks=frame.remarks,
         broke=frame.broke,
         broke_at=frame.broke_at,

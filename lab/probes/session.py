@@ -22,19 +22,18 @@ _ECHOED = re.compile(r"\d+ \d+\.\d+")
 
 
 class SshSession:
-    """One session. start(), stop(), read(). The connection is the shell's; nobody else may use it meanwhile."""
+    """One session on a connection of its own, which ends with it. `kind` "tcp" when it stands in for a TCP stream."""
 
-    kind = "ssh"
-
-    def __init__(self, shell: SshShell, *, name: str) -> None:
+    def __init__(self, shell: SshShell, *, name: str, kind: str = "ssh") -> None:
         self.shell = shell
+        self.kind = kind
         self.name = name
         self._channel: paramiko.Channel | None = None
         self._peer: Peer | None = None
 
     @property
     def title(self) -> str:
-        return f"ssh session {self.name}"
+        return f"{self.kind} session {self.name}"
 
     def start(self, deadline: Deadline) -> None:
         """Returns when it echoes. Raises ProbeNotStarted, GuestUnreachable."""
@@ -53,6 +52,7 @@ class SshSession:
         self._peer.wait_line(deadline.sub(_FIRST_S))
         self._peer.stop()
         self._channel.close()
+        self.shell.close()
 
     def read(self) -> Series:
         """Its echoes, by the harness' own clock."""
@@ -62,13 +62,14 @@ class SshSession:
         frame = Frame(
             kind=self.kind,
             place=self.name,
-            target="here",
+            target="harness",
             interval_ms=INTERVAL_MS,
             began=peer.began,
             ended=peer.ended,
             sent=peer.sent,
             broke=peer.broke,
             broke_at=peer.broke_at,
+            remarks=() if self.kind == "ssh" else ("nothing to listen with there: an SSH session stands in",),
         )
         seqs, times = [int(seq) for _, (seq, _, _) in answers], [at for at, _ in answers]
         return series(frame, seqs, times, [(at - float(sent)) * 1000 for at, (_, _, sent) in answers])

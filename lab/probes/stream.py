@@ -143,7 +143,8 @@ def direction(frame: Frame, got: Records, theirs: Sequence[Stretch], ours: Seque
         began=times[0],
         ended=max(frame.ended, times[-1]),
         clock_error_ms=came.error_ms if came else 0.0,
-        remarks=(*frame.remarks, *(came.remarks if came else ())),
+        gap_error_ms=came.step_error_ms if came else 0.0,
+        remarks=(*frame.remarks, *(f"{frame.target}: {remark}" for remark in (came.remarks if came else ()))),
     )
     return series(full, got.seqs, times, trips)
 
