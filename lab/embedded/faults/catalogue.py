@@ -17,6 +17,7 @@ from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.dhcp_silent import DhcpSilent
 from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.lacp_off import LacpOff
+from lab.embedded.faults.loss import Loss
 from lab.embedded.faults.member_down import MemberDown
 from lab.embedded.faults.ovnk_bug import OvnkBug
 from lab.embedded.faults.port_security import PortSecurity
@@ -37,6 +38,7 @@ FAULTS: tuple[Fault, ...] = (
     SpoofCheckLost(),
     StrayBridge(),
     BridgeFiltered(),
+    Loss(),
 )
 
 

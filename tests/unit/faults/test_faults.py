@@ -131,6 +131,9 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name, self.up, self.state, self.deaf = name, True, "S", False
         self.command = "dnsmasq\0--no-daemon\0"
+        self.cuts: list[float] = []
+        self.lost = False
+        self.tc = "qdisc blackhole 8001: root refcnt 3\n Sent 0 bytes 0 pkt (dropped 12, overlimits 0 requeues 0)\n"
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
@@ -145,6 +148,14 @@ class Host:
                 return self.command
             case ["cat", "/proc/77/stat"]:
                 return f"77 (a) b) {self.state} 1 77 0"
+            case ["sh", "-c", _, "sh", seconds] if "blackhole" in argv[2]:
+                self.cuts.append(float(seconds))
+                return self.tc
+            case ["tc", "qdisc", "show", "dev", "eth0"]:
+                return "qdisc blackhole 8001: root\n" if self.lost else "qdisc noqueue 0: root\n"
+            case ["tc", "qdisc", "del", "dev", "eth0", "root"]:
+                self.lost = self.deaf
+                return ""
             case ["busybox", "kill", "-STOP" | "-CONT" as signal, "77"]:
                 if not self.deaf:
                     self.state = {"-STOP": "T", "-CONT": "S"}[signal]
@@ -412,3 +423,35 @@ def test_every_fault_has_a_name_a_layer_and_parameters_with_meanings() -> None:
 def test_the_unknown_fault_is_wrong_use() -> None:
     with pytest.raises(UsageError):
         find("")
+
+
+def test_loss_lasts_for_its_time_and_is_over_when_it_is_set(lab: Lab) -> None:
+    host = lab.hosts["gateway-2024"]
+    assert lab.set("loss", "vlan=2024", "ms=100")["saved"] == {"dropped": 12}
+    assert host.cuts == [0.1]
+    lab.heal("loss")
+    host.lost = True
+    lab.set("loss", "vlan=1993", "ms=20000")
+    with pytest.raises(FaultError, match="wanted the loss to be over"):
+        lab.set("loss", "vlan=2024", "ms=1")
+
+
+def test_loss_that_a_killed_run_left_is_taken_away_and_one_that_stays_is_said(lab: Lab) -> None:
+    host = lab.hosts["gateway-2024"]
+    lab.set("loss", "vlan=2024", "ms=100")
+    host.lost = True
+    lab.heal("loss")
+    assert not host.lost
+    lab.set("loss", "vlan=2024", "ms=100")
+    host.lost = host.deaf = True
+    with pytest.raises(FaultError, match="heal it again"):
+        lab.heal("loss")
+
+
+def test_loss_without_a_cut_is_no_loss_and_its_time_must_be_one(lab: Lab) -> None:
+    lab.hosts["gateway-2024"].tc = "Error: Specified qdisc kind is unknown.\n"
+    with pytest.raises(FaultError, match=r"wanted loss for 0\.1 s: tc says 'Error"):
+        lab.set("loss", "vlan=2024", "ms=100")
+    for wrong in ("0", "20001", "-1", "1.5", "x"):
+        with pytest.raises(UsageError, match="wanted milliseconds from 1 to 20000"):
+            lab.set("loss", "vlan=2024", f"ms={wrong}")
