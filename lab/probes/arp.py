@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from lab.core import trace
 from lab.core.deadline import Deadline
+from lab.core.errors import UsageError
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.observation import Observation, Outcome, started
+from lab.probes.toolbox import Toolbox
 
 _ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+_UNICAST = re.compile(r"[Uu]nicast reply from \S+ \[([0-9a-fA-F:]{17})\]")
+_SENT = re.compile(r"Sent (\d+) probe", re.I)
 _STATES = {"REACHABLE", "STALE", "DELAY", "PROBE", "FAILED", "INCOMPLETE", "PERMANENT", "NOARP", "NONE"}
 
 
@@ -62,6 +66,49 @@ def _outcome(entry: Neighbour) -> Outcome:
     if entry.state in ("FAILED", "INCOMPLETE") or not entry.mac:
         return Outcome.NOT_REACHED
     return Outcome.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class ArpObservation(Observation):
+    """`macs` are all that answered, in order of first answer: two of them share an address."""
+
+    macs: tuple[str, ...] = ()
+
+
+def arping_command(tools: Toolbox, address: str, device: str, *, count: int = 3) -> list[str]:
+    """The argv of ARP requests over a device, understood by iputils and busybox; root's where there is sudo.
+
+    Raises ToolMissing; UsageError for an IPv6 address, whose neighbours are asked by ping."""
+    if ":" in address:
+        raise UsageError("an IPv4 address for arping", address, advice="ping it, then look at `ip -6 neigh`")
+    tools.first("ARP requests", "arping")
+    words = ["arping", "-c", str(count), "-w", str(count + 1), "-I", device, address]
+    return ["sudo", "-n", *words] if "sudo" in tools.has else words
+
+
+def read_arping(result: CommandResult, source: str, address: str) -> ArpObservation:
+    """Pure, but raises ProbeNotStarted for exit status 126 and 127."""
+    started(result, "arping")
+    macs = tuple(dict.fromkeys(mac.lower() for mac in _UNICAST.findall(result.stdout)))
+    counts = _SENT.search(result.stdout)
+
+    def seen(outcome: Outcome, detail: str) -> ArpObservation:
+        return ArpObservation("arping", source, address, outcome, detail, result, macs)
+
+    if macs:
+        return seen(Outcome.REACHED, f"answered by {', '.join(macs)}" + (": more than one" if len(macs) > 1 else ""))
+    if counts and int(counts[1]):
+        return seen(Outcome.NOT_REACHED, f"{counts[1]} requests, no answer")
+    return seen(Outcome.INCONCLUSIVE, f"cannot make sense of arping: {result.output[-200:]!r}")
+
+
+def arping(shell: Shell, tools: Toolbox, address: str, device: str, *, deadline: Deadline) -> ArpObservation:
+    """Asks the wire itself, past the neighbour table. Raises ToolMissing, ProbeNotStarted, GuestUnreachable."""
+    with trace.span("probe", shell.place, f"arping {address}", limit=deadline.remaining()) as span:
+        argv = arping_command(tools, address, device)
+        seen = read_arping(shell.run(argv, deadline=deadline), shell.place, address)
+        span.observed(str(seen))
+        return seen
 
 
 def neighbours(shell: Shell, *, deadline: Deadline) -> tuple[Neighbour, ...]:
