@@ -13,5 +13,6 @@ pytest_plugins = [
     "steps.podnet",
     "steps.access",
     "steps.nmcli",
+    "steps.traffic",
     "reports.plugin",
 ]

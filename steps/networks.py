@@ -28,6 +28,12 @@ def policy_without_bond(scene: Scene, name: str) -> None:
     scene.policy(f"{name}-without-bond")
 
 
+@given(sentence("the policy {name} is applied without spanning tree"))
+def policy_without_stp(scene: Scene, name: str) -> None:
+    """The documented policy but for `stp`: its bridge forwards at once."""
+    scene.policy(f"{name}-without-stp")
+
+
 @given(sentence("VLAN {vlan:VLAN} is out of spanning tree's listening and learning on every worker"))
 def vlan_forwards(scene: Scene, vlan: int) -> None:
     """The patch ports forward: what is silent from here on is not silent because of spanning tree."""

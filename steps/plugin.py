@@ -7,6 +7,7 @@ not this module's business.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 from collections.abc import Callable, Generator
@@ -63,6 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for what is collected of a scenario that did not pass (0: nothing; default: %(default)s)",
     )
     group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
+    group.addoption("--repeat", type=_times, default=1, metavar="N", help="how often to make each measured disturbance")
+    group.addoption("--measure", action="store_true", help="record what traffic did, and judge none of it")
     group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
 
 
@@ -239,6 +242,11 @@ class Run:
         else:
             scene.close()
 
+    def keep(self, item: pytest.Item, what: str, details: object) -> None:
+        """Something that a scenario found out, for the record."""
+        if (scenario := self._of(item)) is not None:
+            scenario.details[what] = details
+
     def keeps(self) -> bool:
         """Whether what was made stays on the cluster, by what is known now."""
         verdicts = {s.verdict for s in self.record.scenarios}
@@ -267,6 +275,12 @@ def exit_code(status: int, record: RunRecord) -> int:
     broken = bool(record.broken) or Verdict.BROKEN in verdicts
     ours = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)}
     return EXIT_BROKEN if broken and Verdict.FAILED not in verdicts and status in ours else status
+
+
+def _times(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"wanted a number from 1 to 1000, found {text!r}")
+    return int(text)
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

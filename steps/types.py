@@ -49,7 +49,32 @@ def mac_address(text: str) -> str:
 
 mac_address.pattern = r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}"  # type: ignore[attr-defined]
 
-TYPES = {"VM": vm_name, "NET": net_name, "VLAN": vlan_id, "NTH": ordinal, "MAC": mac_address}
+
+def span_ms(text: str) -> float:
+    """`1 second`, `2.5 seconds`, `300 ms`, in ms."""
+    number, unit = text.split()
+    return float(number) * (1 if unit == "ms" else 1000)
+
+
+span_ms.pattern = r"\d+(?:\.\d+)? (?:ms|seconds?)"  # type: ignore[attr-defined]
+
+
+def session_kind(text: str) -> str:
+    """TCP or SSH."""
+    return text
+
+
+session_kind.pattern = "TCP|SSH"  # type: ignore[attr-defined]
+
+TYPES = {
+    "VM": vm_name,
+    "NET": net_name,
+    "VLAN": vlan_id,
+    "NTH": ordinal,
+    "MAC": mac_address,
+    "SPAN": span_ms,
+    "SESSION": session_kind,
+}
 
 
 def sentence(text: str) -> parsers.StepParser:

@@ -238,12 +238,16 @@ class Scene:
         return [shell.run(["sh", "-c", line], deadline=Deadline.after(CHECK_S)) for line in commands]
 
     def over_ssh(self, name: str, commands: Sequence[str]) -> list[CommandResult]:
-        """The same over SSH. Raises GuestUnreachable naming every way tried."""
-        shell = self._shell(self._ready(name), "ssh", CHECK_S)
+        """The same over SSH. Raises as session() and Shell.run."""
+        shell = self.session(name)
         try:
             return [shell.run(["sh", "-c", line], deadline=Deadline.after(CHECK_S)) for line in commands]
         finally:
             shell.close()
+
+    def session(self, name: str) -> Shell:
+        """A new SSH connection to a guest, for the caller to close. Raises GuestUnreachable naming every way tried."""
+        return self._shell(self._ready(name), "ssh", CHECK_S)
 
     def ping_gateway(self, name: str, segment: Segment) -> Check:
         """What a VM sees of the gateway of a segment."""

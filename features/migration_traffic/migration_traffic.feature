@@ -1,0 +1,37 @@
+@traffic @localnet @needs:workers>=3 @needs:migration @needs:outside @needs:ssh
+Feature: What a migration does to traffic
+  Pings every 10 ms, a TCP stream with numbered records both ways and an SSH session run while VMs move. Every figure
+  comes from packets, and lies on one clock with the phases of the migration.
+
+  Scenario: Traffic lives through the move of a VM, and through that of its peer
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And VMs vm-a and vm-b on VLAN 2024 on different workers
+    And the gateway of VLAN 2024 pings vm-a all the time
+    And vm-b pings vm-a all the time
+    And a TCP session is open between vm-b and vm-a
+    And an SSH session is open to vm-a
+    When vm-a migrates to another worker under this traffic
+    Then the longest gap is under 1 second
+    And the TCP session survived
+    And the SSH session survived
+    And vm-a kept its address
+    When vm-b migrates to another worker under this traffic
+    Then no gap is longer than the target allows
+    And the TCP session survived
+    And vm-b kept its address
+
+  Scenario: A cancelled migration leaves traffic and VM as they are, and a drain takes the VM along with its traffic
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And a VM vm-a on VLAN 2024
+    And migrations may send 24Mi per second
+    And the gateway of VLAN 2024 pings vm-a all the time
+    And a TCP session is open between the gateway of VLAN 2024 and vm-a
+    When a migration of vm-a is cancelled in the middle under this traffic
+    Then the longest gap is under 1 second
+    And the TCP session survived
+    And vm-a is still on the worker where it was
+    When the worker of vm-a is drained of it under this traffic
+    Then the longest gap is under 1 second
+    And the TCP session survived
+    And vm-a has left that worker
+    And vm-a kept its address
