@@ -27,7 +27,7 @@ MANY, FEW = 16, 6
 """Flows of one pair of workers: to be spread by a hash, and to see whether any is lost."""
 SPREAD_S = 20.0
 """Open vSwitch moves flows to a NIC that came back by and by, and only under load."""
-USED, UNUSED = 0.05, 0.05
+USED, UNUSED = 0.02, 0.05
 """Shares of a bond's packets: at least so much is carried, at most so much is noise (LACPDUs, neighbour discovery)."""
 CHECK_S, REPORT_S = 30.0, 15.0
 

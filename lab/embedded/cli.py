@@ -73,7 +73,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("action", choices=["set", "list", "heal"])
     made.add_argument("fault", nargs="?", help="the fault's name; `heal` without one heals all")
     made.add_argument(
-        "arguments", nargs="*", default=[], metavar="key=value", help="what the fault is set on, e.g. node=worker-2"
+        "arguments",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="what the fault is set on, e.g. node=worker-2; further faults behind a +",
     )
     made.add_argument("--json", action="store_true", help="for programs")
     made = command("outside", "run a command on a host beside the cluster, e.g. gateway-2024")

@@ -41,7 +41,7 @@ def _up(arguments: argparse.Namespace) -> int:
         return 0
     facts = up(spec, Options(offline=arguments.offline, any_release=arguments.nmstate is None), _say)
     for bug in bugs:
-        _set_fault(arguments, "ovnk-bug", [f"bug={bug}"])
+        _set_faults(arguments, [["ovnk-bug", f"bug={bug}"]])
     if facts.get("already"):
         print(f"lab {spec.name} is up already")
     else:
@@ -63,13 +63,17 @@ def _known_bugs(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _set_fault(arguments: argparse.Namespace, name: str, words: Sequence[str]) -> None:
+def _set_faults(arguments: argparse.Namespace, faults: Sequence[Sequence[str]]) -> None:
     from lab.embedded.faults.catalogue import Active
     from lab.embedded.lifecycle.enter import site
 
     layout = _layout(arguments)
-    entry = asyncio.run(Active(layout.root / "faults").set(site(layout), name, words))
-    print(f"set{' already' if entry.get('already') else ''}: {_fault_line(entry)}")
+
+    async def act() -> None:
+        async for entry in Active(layout.root / "faults").set_all(site(layout), faults):
+            print(f"set{' already' if entry.get('already') else ''}: {_fault_line(entry)}")
+
+    asyncio.run(act())
 
 
 def _show(value: object) -> None:
@@ -192,7 +196,7 @@ def _node(arguments: argparse.Namespace) -> int:
 
 
 def _fault(arguments: argparse.Namespace) -> int:
-    from lab.embedded.faults.catalogue import FAULTS, Active
+    from lab.embedded.faults.catalogue import FAULTS, Active, several
     from lab.embedded.lifecycle.enter import site
 
     layout = _layout(arguments)
@@ -209,12 +213,17 @@ def _fault(arguments: argparse.Namespace) -> int:
     if arguments.action == "set":
         if arguments.fault is None:
             raise UsageError("wanted the name of a fault", "none", advice="virtlab fault list")
-        _set_fault(arguments, arguments.fault, arguments.arguments)
+        _set_faults(arguments, several([arguments.fault, *arguments.arguments]))
         return 0
-    healed = asyncio.run(active.heal(site(layout), arguments.fault, arguments.arguments))
-    for entry in healed:
-        print(f"healed: {_fault_line(entry)}")
-    if not healed:
+    wanted = several([arguments.fault, *arguments.arguments]) if arguments.fault else [[]]
+
+    async def act() -> bool:
+        healed = [await active.heal(site(layout), words[0] if words else None, words[1:]) for words in wanted]
+        for entry in (entry for entries in healed for entry in entries):
+            print(f"healed: {_fault_line(entry)}")
+        return any(healed)
+
+    if not asyncio.run(act()):
         print("nothing to heal")
     return 0
 

@@ -12,6 +12,7 @@ from lab.core.deadline import Deadline
 from lab.core.result import CommandResult
 
 FAULT_S = 60.0
+AND = "+"
 
 
 class FaultPort:
@@ -20,16 +21,20 @@ class FaultPort:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
 
-    def set(self, spec: Sequence[str]) -> CommandResult:
-        """Inject a fault, e.g. ``("vlan-cut", "worker-2", "2024")``. Raises CommandFailed with both streams."""
-        trace.note("fault", f"set {' '.join(spec)}")
-        facts.tell("fault", facts.Fault(" ".join(spec)))
-        return self._run("set", *spec)
+    def set(self, *specs: Sequence[str]) -> CommandResult:
+        """Inject faults at once, each e.g. ``("vlan-cut", "worker-2", "2024")``; the command gets ``+`` between them.
 
-    def heal(self, spec: Sequence[str] = ()) -> CommandResult:
-        """Take a fault back, or all. Raises CommandFailed."""
-        trace.note("fault", f"heal {' '.join(spec) or 'all'}")
-        return self._run("heal", *spec)
+        Raises CommandFailed with both streams.
+        """
+        for spec in specs:
+            trace.note("fault", f"set {' '.join(spec)}")
+            facts.tell("fault", facts.Fault(" ".join(spec)))
+        return self._run("set", *_joined(specs))
+
+    def heal(self, *specs: Sequence[str]) -> CommandResult:
+        """Take faults back, or all. Raises CommandFailed."""
+        trace.note("fault", f"heal {' '.join(_joined(specs)) or 'all'}")
+        return self._run("heal", *_joined(specs))
 
     def list(self) -> str:
         """The active faults, as the command prints them."""
@@ -37,3 +42,7 @@ class FaultPort:
 
     def _run(self, *words: str) -> CommandResult:
         return process.run([*self._command, *words], deadline=Deadline.after(FAULT_S), check=True)
+
+
+def _joined(specs: Sequence[Sequence[str]]) -> list[str]:
+    return [word for number, spec in enumerate(specs) for word in ([AND] if number else []) + list(spec)]

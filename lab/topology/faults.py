@@ -7,8 +7,8 @@ others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from lab.core.errors import LabError
 from lab.core.undo import UndoStack
 from lab.faults.port import FaultPort
 
@@ -28,16 +28,17 @@ class ScenarioFaults:
         """
         if not self._set:
             self._undo.push("faults of a scenario", lambda _: self.heal())
-        with ThreadPoolExecutor(max(1, len(faults))) as pool:
-            made = {fault: pool.submit(self._port.set, fault.split()) for fault in faults}
-        self._set += [fault for fault, future in made.items() if future.exception() is None]
-        for future in made.values():
-            future.result()
+        try:
+            self._port.set(*(fault.split() for fault in faults))
+        except LabError:
+            listed = self._port.list()
+            self._set += [fault for fault in faults if fault in listed]
+            raise
+        self._set += faults
 
     def heal(self, *faults: str) -> None:
         """Take back these, or all that are set. Raises CommandFailed."""
         gone = list(faults) or self._set[::-1]
         self._set = [fault for fault in self._set if fault not in gone]
-        with ThreadPoolExecutor(max(1, len(gone))) as pool:
-            for future in [pool.submit(self._port.heal, fault.split()) for fault in gone]:
-                future.result()
+        if gone:
+            self._port.heal(*(fault.split() for fault in gone))

@@ -6,8 +6,9 @@ that comes up starts without any.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
+AND = "+"
+
+
 def find(name: str) -> Fault:
     """The fault of that name. Raises UsageError listing what there is."""
     for fault in FAULTS:
@@ -64,6 +68,17 @@ def parse(fault: Fault, words: Sequence[str]) -> dict[str, str]:
         )
         raise UsageError(f"wanted the arguments of {fault.name}: {', '.join(fault.parameters)}", found, advice=usage)
     return given
+
+
+def several(words: Sequence[str]) -> list[list[str]]:
+    """``a x=1 + b y=2`` as the words of each fault."""
+    found: list[list[str]] = [[]]
+    for word in words:
+        if word == AND:
+            found.append([])
+        else:
+            found[-1].append(word)
+    return [words for words in found if words]
 
 
 class Active:
@@ -92,6 +107,21 @@ class Active:
         self.folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(entry))
         return entry
+
+    async def set_all(self, site: Site, faults: Sequence[Sequence[str]]) -> AsyncIterator[dict[str, Any]]:
+        """Set several at once, each given as its words; yields each that was set.
+
+        Raises as `set`: before any is set when one cannot be, else after the others.
+        """
+        for name, *words in faults:
+            parse(find(name), words)
+        made = await asyncio.gather(*(self.set(site, name, words) for name, *words in faults), return_exceptions=True)
+        for entry in made:
+            if not isinstance(entry, BaseException):
+                yield entry
+        for entry in made:
+            if isinstance(entry, BaseException):
+                raise entry
 
     async def heal(self, site: Site, name: str | None, words: Sequence[str]) -> list[dict[str, Any]]:
         """Heal one fault, all of a name, or all; the last set first. Returns what was healed."""

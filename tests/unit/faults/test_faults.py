@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, LabError, UsageError
-from lab.embedded.faults.catalogue import FAULTS, Active, find, parse
+from lab.embedded.faults.catalogue import FAULTS, Active, find, parse, several
 from lab.embedded.faults.site import Runner, Site
 from lab.embedded.faults.vlan_missing import EVERY
 from lab.embedded.host.command import CommandFailed, Completed
@@ -277,6 +277,20 @@ def test_a_rule_that_is_not_there_is_no_fault(lab: Lab) -> None:
     lab.nodes["worker-1"].mute = True
     with pytest.raises(FaultError, match="wanted a rule that drops packets over br1: the node says ''"):
         lab.set("bridge-filtered", "node=worker-1", "bridge=br1")
+
+
+def test_several_are_set_at_once_and_none_when_one_of_them_makes_no_sense(lab: Lab) -> None:
+    async def act(*words: str) -> list[dict[str, Any]]:
+        return [entry async for entry in lab.active.set_all(lab.site, several(words))]
+
+    first = ["gateway-down", "vlan=2024", "+", "member-down", "node=worker-2", "nic=ens3"]
+    with pytest.raises(UsageError, match="'frob'"):
+        asyncio.run(act(*first, "+", "frob"))
+    assert lab.active.entries() == []
+    assert [entry["name"] for entry in asyncio.run(act(*first))] == ["gateway-down", "member-down"]
+    with pytest.raises(FaultError, match="a bridge mapping of 'x'"):
+        asyncio.run(act("bridge-mapping-missing", "node=worker-1", "localnet=x", "+", "gateway-down", "vlan=1993"))
+    assert {entry["arguments"].get("vlan") for entry in lab.active.entries()} == {"2024", "1993", None}
 
 
 def test_a_fault_that_is_set_is_left_as_it_is(lab: Lab) -> None:

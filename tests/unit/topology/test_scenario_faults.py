@@ -13,11 +13,13 @@ from lab.topology.faults import ScenarioFaults
 
 COMMAND = """
 import pathlib, sys
-folder, verb, words = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-file = folder / ".".join(words).replace("/", "_")
-if "nic=bad" in words:
-    sys.exit("no such NIC")
-file.write_text("") if verb == "set" else file.unlink()
+folder, verb, words = pathlib.Path(sys.argv[1]), sys.argv[2], " ".join(sys.argv[3:])
+if verb == "list":
+    print(*(f"set: {file.name}" for file in folder.iterdir()), sep="\\n")
+for fault in words.split(" + ") if verb != "list" else ():
+    if "nic=bad" in fault:
+        sys.exit("no such NIC")
+    (folder / fault).write_text("") if verb == "set" else (folder / fault).unlink()
 """
 
 
@@ -42,9 +44,9 @@ def world(tmp_path: Path) -> World:
 
 def test_faults_are_made_at_once_and_healed_one_by_one_or_all(world: World) -> None:
     world.faults.set("cut node=w1 nic=a", "cut node=w2 nic=a", "cut node=w3 nic=a")
-    assert world.now == ["cut.node=w1.nic=a", "cut.node=w2.nic=a", "cut.node=w3.nic=a"]
+    assert world.now == ["cut node=w1 nic=a", "cut node=w2 nic=a", "cut node=w3 nic=a"]
     world.faults.heal("cut node=w2 nic=a")
-    assert world.now == ["cut.node=w1.nic=a", "cut.node=w3.nic=a"]
+    assert world.now == ["cut node=w1 nic=a", "cut node=w3 nic=a"]
     world.faults.heal()
     assert world.now == []
     world.faults.heal()
@@ -60,6 +62,6 @@ def test_what_a_scenario_leaves_is_healed_when_the_feature_ends(world: World) ->
 def test_a_fault_that_cannot_be_made_is_told_and_the_others_can_be_healed(world: World) -> None:
     with pytest.raises(CommandFailed, match="no such NIC"):
         world.faults.set("cut node=w1 nic=a", "cut node=w1 nic=bad")
-    assert world.now == ["cut.node=w1.nic=a"]
+    assert world.now == ["cut node=w1 nic=a"]
     world.faults.heal()
     assert world.now == []
