@@ -102,16 +102,15 @@ Packets = tuple[bool | None, dict[str, bool], str]
 
 def _packets(site: Site, mine: Resident, all_: list[Resident], gateway: str, deadline: Deadline) -> Packets:
     """(gateway answered, peers that answered, what went wrong) from one resident."""
-    shell = PodShell(site.client, mine)
-    try:
-        answer = _asked(shell, gateway, deadline)
-        others = [r for r in all_ if r is not mine and not answer]
-        with ThreadPoolExecutor(max(1, len(others))) as pool:
-            seen = pool.map(lambda r: bool(_asked(shell, r.address, deadline)), others)
-            peers = dict(zip((r.node for r in others), seen, strict=True))
-    except LabError as error:
-        return None, {}, error.headline
-    return answer, peers, ""
+    shell, others = PodShell(site.client, mine), [r for r in all_ if r is not mine]
+    with ThreadPoolExecutor(1 + len(others)) as pool:
+        asked = pool.submit(_asked, shell, gateway, deadline)
+        peers = {r.node: pool.submit(_asked, shell, r.address, deadline) for r in others}
+        try:
+            answer = asked.result()
+            return answer, {node: bool(one.result()) for node, one in peers.items()} if not answer else {}, ""
+        except LabError as error:
+            return None, {}, error.headline
 
 
 def _asked(shell: PodShell, address: str, deadline: Deadline) -> bool | None:
