@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 
 POLICIES = ("dst-ip", "src-ip")
@@ -57,8 +58,12 @@ def is_prefix(text: str) -> bool:
     return not slash or (bits.isascii() and bits.isdigit() and int(bits[:4]) <= (128 if ":" in address else 32))
 
 
+@lru_cache(maxsize=1 << 16)
 def plain(prefix: str) -> str:
-    """A prefix as OVN prints it: host bits cleared, full mask left out, IPv6 short. Raises ValueError."""
+    """A prefix as OVN prints it: host bits cleared, full mask left out, IPv6 short. Raises ValueError.
+
+    Kept for a while: each zone's database has the same prefixes.
+    """
     network = ip_network(prefix.strip(), strict=False)
     if network.prefixlen == network.max_prefixlen:
         return str(network.network_address)

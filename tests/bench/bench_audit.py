@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.access.client import Client
 from lab.core.deadline import Deadline
 from lab.ovn.live import audit_cluster
-from tests.bench.figures import report
-from tests.unit.ovn.livecluster import cluster
-from tests.unit.ovn.nbworld import nbctl_json, tables
-from tests.unit.ovn.routes_world import World
+from tests.bench.figures import report, spread
+from tests.unit.access.fakeapi import kubeconfig
 
+ROOT = Path(__file__).parents[2]
 AWK = "NF>=3{c[$1]++} END{for(k in c) if(c[k]>1) n++; print n}"
 PEAK = """
 import sys
@@ -120,19 +120,18 @@ def test_memory_follows_vms_and_not_zones(tmp_path: Path) -> None:
 
 
 def test_a_hundred_zones_take_as_long_as_the_slowest(tmp_path: Path) -> None:
-    world = World(100)
-    for owner in range(100):
-        world.migrate(world.start(owner, 0)[0], (owner + 1) % 100)
-    slowest = 3.0
-    texts = [nbctl_json(tables(world, zone, pods=False)) for zone in range(world.size)]
-    with cluster(world, tmp_path) as (there, client):
-        there.output = lambda zone: (texts[zone], 0)
-        there.delay = lambda zone: slowest if zone == 7 else 0.3 + zone / 100
-        begun = time.perf_counter()
-        result = audit_cluster(client, deadline=Deadline.after(60))
-        seconds = time.perf_counter() - begun
-    assert result.exit_code == 0
-    assert len(result.topology.by_zone) == 100
-    report(
-        "audit, 100 zones live", seconds, 1.1 * slowest, "s", f"slowest exec {slowest} s; the fake API shares the cores"
-    )
+    slowest, seconds = 3.0, []
+    argv = [sys.executable, "-m", "tests.bench.zones", "100", str(slowest)]
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as there:
+        assert there.stdout is not None
+        client = Client.connect(kubeconfig(tmp_path, there.stdout.readline().strip()))
+        for _ in range(3):
+            begun = time.perf_counter()
+            result = audit_cluster(client, deadline=Deadline.after(60))
+            seconds.append(time.perf_counter() - begun)
+            assert result.exit_code == 0
+            assert len(result.topology.by_zone) == 100
+        client.close()
+        there.communicate("")
+    how = f"slowest exec {slowest} s, best {spread(seconds)}"
+    report("audit, 100 zones live", min(seconds), 1.1 * slowest, "s", how)

@@ -6,6 +6,7 @@ by the scheduler, so a fault of one worker concerns a scenario exactly when a VM
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,3 +109,16 @@ def test_a_bug_of_ovn_kubernetes_kills_part_of_the_flows_and_the_reason_names_th
         f"--policy=dst-ip lr-route-del ovn_cluster_router {address[1]} 100.88.0.",
     )
     assert [words for words in wanted if words not in scenario["reason"]] == [], scenario["reason"]
+
+
+def test_the_audit_and_the_placement_read_a_running_lab(lab: RunningLab) -> None:
+    done = lab.virtlab("audit", "routes", "--target", "targets/embedded.yaml", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    zones = json.loads(done.stdout)["zones"]
+    assert [(zone["node"], len(zone["subnets"]), len(zone["transit"])) for zone in zones] == [
+        (f"worker-{number}", 1, 1) for number in (1, 2, 3)
+    ]
+    done = lab.virtlab("show", "placement", "--target", "targets/embedded.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    pods = {node["name"]: node["pod"] for node in json.loads(done.stdout)["nodes"]}
+    assert {pods[zone["node"]] for zone in zones} == {zone["pod"] for zone in zones}
