@@ -27,6 +27,7 @@ ANSWER = "bytes from .*seq="
 SMALLEST_MS = 200
 """What older iputils allow a user who is not root."""
 _RECOVERY_S = 10.0
+_END = 2000
 _STAMPED_SUMMARY = re.compile(r"^(\d+\.\d+) \d+ packets transmitted", re.M)
 _LASTED = re.compile(r"packet loss, time (\d+)ms")
 
@@ -125,7 +126,9 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
     """A continuous ping's log as numbers; pure.
 
     Raises Inconclusive for a text that is no such log, and for one whose summary contradicts its lines."""
-    summary, replies = parse_summary(text), read_replies(text)
+    # A summary is what a log ends with: looking for it in ten minutes of answers takes longer than reading them.
+    end = text[-_END:]
+    summary, replies = parse_summary(end), read_replies(text)
     stamped = bool(replies.seq)
     if not stamped:
         replies = _by_number(text, frame)
@@ -151,7 +154,7 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
         target=frame.target,
         interval_ms=frame.interval_ms,
         began=times[0] - replies.ms[0] / 1000,
-        ended=max(times[-1], _end(text, times, stretches, frame, summary[0] if summary and not stamped else None)),
+        ended=max(times[-1], _end(end, times, stretches, frame, summary[0] if summary and not stamped else None)),
         sent=summary[0] if summary is not None else None,
         first=first,
         clock_error_ms=here.error_ms,
