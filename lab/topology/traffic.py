@@ -147,10 +147,8 @@ class Traffic:
 
     def _look_at_addresses(self, when: str) -> None:
         """What each VM itself says that its addresses are."""
-        for name, guest in self.scene.guests.items():
-            if guest.shell is None:
-                continue
-            said = guest.shell.run(["sh", "-c", "ip -o link; ip -o addr"], deadline=Deadline.after(NODE_S))
+        for name in self.scene.guests:
+            said = self.flows.shell(name).run(["sh", "-c", "ip -o link; ip -o addr"], deadline=Deadline.after(NODE_S))
             setattr(self.addresses.setdefault(name, Addresses()), when, read_addresses(said.stdout))
 
 
