@@ -111,6 +111,16 @@ def _stretch(group: Sequence[Reading]) -> Stretch:
     )
 
 
+def unseen_s(readings: Sequence[Reading], after: float, until: float) -> float:
+    """How much a clock may have lost by *after* that is not among the steps: what its readings from then on allow,
+    up to *until* where there are none. In a stretch that began later the loss was seen, and little is left."""
+    found = stretches(readings)
+    late = [r for r in readings if r.asked >= after]
+    if not found or not late:
+        return max(0.0, until - (found[-1].ends if found else after))
+    return max(0.0, found[-1].ahead - max(r.least for r in late))
+
+
 def steps(found: Sequence[Stretch]) -> tuple[Step, ...]:
     """What happened between stretches."""
     return tuple(_step(a, b) for a, b in itertools.pairwise(found))

@@ -14,7 +14,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, LabError, ProbeNotStarted
 from lab.guest.shell import Shell
 from lab.guest.talk import Answer, Talk, TalkOver, talk
-from lab.probes.clocks import Reading, Stretch, stretches
+from lab.probes.clocks import Reading, Stretch, stretches, unseen_s
 
 SNIPPET = 'read -r vlu vli </proc/uptime; echo "${EPOCHREALTIME:-$(date +%s.%N)} $vlu"'
 """Wall clock and uptime, by builtins where the shell has them (bash 5, busybox)."""
@@ -79,6 +79,10 @@ class ClockWatch:
         """Takes the last readings; the clock as stretches in which it ran evenly."""
         self._end()
         return stretches(self._readings)
+
+    def unseen_ms(self, after: float, until: float) -> float:
+        """How long the clock may have stood still by *after* without that having been seen; call it after stop()."""
+        return unseen_s(self._readings, after, until) * 1000
 
     def _end(self) -> None:
         if self._thread.is_alive():

@@ -72,6 +72,11 @@ class Series:
         return tuple(gap for gap in self.gaps if gap.ms > ms)
 
     @property
+    def stamped_at(self) -> str:
+        """The place whose clock the times come from: a ping's own, of a stream the one where it arrives."""
+        return self.target if self.kind in ("tcp", "udp") else self.place
+
+    @property
     def title(self) -> str:
         """`ping gateway-2024 -> vm-a`."""
         return f"{self.kind} {self.place} -> {self.target}"

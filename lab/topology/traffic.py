@@ -7,10 +7,10 @@ and read. It may be repeated. It holds what was seen; judging that, and writing 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from lab.core import clock, trace
@@ -27,6 +27,8 @@ from lab.topology.scene import Scene
 START_S = 60.0
 STOP_S = 60.0
 NODE_S = 15.0
+UNSEEN_MS = 20.0
+"""What a clock may have lost unseen without a word: a question over a console takes about as long."""
 
 
 class Disturbance(Protocol):
@@ -120,7 +122,7 @@ class Traffic:
                     _each(started, lambda one: _held(one, locks, lambda: one.probe.stop(Deadline.after(STOP_S))))
                 raise
         _each(running, lambda one: _held(one, locks, lambda: one.probe.stop(Deadline.after(STOP_S))))
-        found = tuple(series for one in running for series in one.read(clocks))
+        found = tuple(_bounded(series, watches, done) for one in running for series in one.read(clocks))
         both = {node: stretches([*nodes[node], *late]) for node, late in self._node_clocks().items()}
         made = Measurement(len(self.measurements) + 1, done, found, clocks, both)
         for series in found:
@@ -150,6 +152,19 @@ class Traffic:
         for name in self.scene.guests:
             said = self.flows.shell(name).run(["sh", "-c", "ip -o link; ip -o addr"], deadline=Deadline.after(NODE_S))
             setattr(self.addresses.setdefault(name, Addresses()), when, read_addresses(said.stdout))
+
+
+def _bounded(series: Series, watches: Mapping[str, ClockWatch], done: Disturbance) -> Series:
+    """With what the clock of the place that made the stamps may have lost unseen: a gap may be so much longer."""
+    watch = watches.get(series.stamped_at)
+    if watch is None:
+        return series
+    unseen = watch.unseen_ms(done.timeline.moments[-1][1], series.ended)
+    if unseen <= max(series.gap_error_ms, UNSEEN_MS):
+        return replace(series, gap_error_ms=max(series.gap_error_ms, unseen))
+    why = f" ({watch.trouble})" if watch.trouble else ""
+    remark = f"{series.stamped_at}: its clock may have stood still for up to {unseen:.0f} ms unseen{why}"
+    return replace(series, gap_error_ms=unseen, remarks=(*series.remarks, remark))
 
 
 def _said(found: Iterable[Series]) -> tuple[str, ...]:

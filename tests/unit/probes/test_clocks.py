@@ -14,7 +14,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import ProbeNotStarted
 from lab.core.result import CommandResult
 from lab.guest.talk import Answer
-from lab.probes.clocks import Reading, Stretch, steps, stretches, translate
+from lab.probes.clocks import Reading, Stretch, steps, stretches, translate, unseen_s
 from lab.probes.clockwatch import ClockWatch, read_clock
 
 BEGAN = 1e9
@@ -80,6 +80,18 @@ def test_a_clock_that_is_set_is_seen_said_and_taken_out(by: float) -> None:
     moments = every(0.01, 0, 6)
     got = translate([guest.shown(at) for at in moments], found)
     assert max(abs(a - b) for a, b in zip(got.times, moments, strict=True)) < 0.03
+
+
+def test_a_pause_that_readings_could_not_see_is_bounded_and_one_that_was_seen_leaves_little() -> None:
+    guest = Guest(0.5, pause=(BEGAN + 3, 0.25))
+    before = guest.readings(every(0.2, 0, 2.9))
+    assert unseen_s(before, BEGAN + 3.5, BEGAN + 6) == pytest.approx(3.2, abs=0.3)
+    at = BEGAN + 4
+    blurred = Reading(at - 0.4, at + 0.3, guest.shown(at), None)
+    assert len(stretches([*before, blurred])) == 1
+    assert unseen_s([*before, blurred], BEGAN + 3.5, BEGAN + 6) >= 0.25
+    assert unseen_s(guest.readings(every(0.2, 0, 2.9) + every(0.2, 4, 6)), BEGAN + 3.5, BEGAN + 6) < 0.03
+    assert unseen_s([], BEGAN + 3, BEGAN + 4) == 1.0
 
 
 def test_two_clocks_that_drift_apart_are_not_worth_a_word() -> None:
