@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from lab.ovn import ovsdb
 from lab.ovn.nbdata import COLUMNS, LINE
 
 MAGIC = (b"OVSDB JSON ", b"OVSDB CLUSTER ")
@@ -191,23 +192,10 @@ class _Log:
         row = rows.setdefault(uuid, {"_uuid": uuid, "external_ids": {}})
         for column in COLUMNS[table]:
             if column in new:
-                value = _value(new[column])
+                value = ovsdb.value(new[column])
                 changed = diff and not fresh and self.sets.get((table, column))
                 row[column] = _changed(row.get(column), value) if changed else value
         row[LINE] = line
-
-
-def _value(value: Any) -> Any:
-    """RFC 7047, 5.1: sets, maps and UUIDs are tagged lists. A set of one is its member."""
-    match value:
-        case ["uuid", uuid]:
-            return uuid
-        case ["set", items]:
-            return [_value(item) for item in items]
-        case ["map", pairs]:
-            return {key: _value(item) for key, item in pairs}
-        case _:
-            return value
 
 
 def _changed(old: Any, difference: Any) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.ovn import ovsdb
+
 LISTEN = ("listening", "learning")
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 ARGV = ("ovs-vsctl", "--format=json", "--data=json", *(w for t in TABLES for w in ("--", "list", t)))
@@ -100,20 +102,7 @@ def _documents(text: str) -> Iterable[dict[str, Any]]:
 
 
 def _row(headings: list[str], data: list[Any]) -> dict[str, Any]:
-    return {heading: _value(value) for heading, value in zip(headings, data, strict=True)}
-
-
-def _value(value: Any) -> Any:
-    """OVSDB's notation (RFC 7047, 5.1): sets, maps and UUIDs are tagged lists."""
-    match value:
-        case ["uuid", uuid]:
-            return uuid
-        case ["set", items]:
-            return [_value(item) for item in items]
-        case ["map", pairs]:
-            return {key: _value(item) for key, item in pairs}
-        case _:
-            return value
+    return {heading: ovsdb.value(value) for heading, value in zip(headings, data, strict=True)}
 
 
 def _many(value: Any) -> list[Any]:
