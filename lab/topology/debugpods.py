@@ -11,7 +11,7 @@ from lab.core.errors import UsageError
 from lab.core.names import dns_label
 from lab.netmanager import debugpod
 from lab.topology import pods
-from lab.topology.residents import namespace
+from lab.topology.ground import namespace
 from lab.topology.site import Site
 
 RUNNING_S = 120.0

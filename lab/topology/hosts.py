@@ -21,8 +21,8 @@ from lab.probes.observation import Observation, retry_inconclusive
 from lab.probes.ping import PingObservation, ping
 from lab.probes.tcp import tcp
 from lab.topology import pods, snapshot
+from lab.topology.ground import namespace
 from lab.topology.manifests import Manifests
-from lab.topology.residents import namespace
 from lab.topology.site import Site
 
 T = TypeVar("T")

@@ -13,23 +13,22 @@ import copy
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab.access.client import Client
-from lab.access.kinds import NAMESPACE, POD, VMI, Obj
+from lab.access.kinds import POD, VMI, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken
 from lab.core.names import dns_label, owned
-from lab.core.undo import UndoStack
 from lab.guest.shell import Shell
 from lab.probes.connections import CONNECTIONS, ConnectionsObservation, connections
 from lab.probes.observation import retry_inconclusive
-from lab.target.inventory import Segment, Target
+from lab.target.inventory import Segment
 from lab.topology import pods
-from lab.topology.residents import namespace
+from lab.topology.ground import Ground
 
 RUNNING_S = 120.0
 LOOK_S = 60.0
@@ -55,15 +54,9 @@ class Launcher:
 class ZonePods:
     """One pod per worker on the pod network."""
 
-    def __init__(
-        self, client: Client, target: Target, run_id: str, workers: Sequence[str], undo: UndoStack, name: str
-    ) -> None:
-        self._client = client
-        self._target = target
-        self._run_id = run_id
-        self._workers = tuple(workers)
-        self._undo = undo
-        self.namespace = dns_label(f"virtlab-{run_id}-{name}-pods")
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.namespace = ground.name
         self._made: list[pods.Resident] = []
         self._running: list[pods.Resident] = []
         self._ports = itertools.cycle(range(FIRST_PORT, PAST_PORT - CONNECTIONS, CONNECTIONS))
@@ -73,11 +66,10 @@ class ZonePods:
         """Make them once; not waited for."""
         if self._made:
             return
-        self._undo.push(f"namespace {self.namespace}", lambda d: self._client.delete(NAMESPACE, self.namespace, wait=d))
-        self._client.create(namespace(self.namespace, self._run_id))
-        for node in self._workers:
+        self._ground.prepare()
+        for node in self._ground.workers:
             pod = pods.Resident(dns_label(f"pod-{node}"), self.namespace, node, POD_NETWORK.name, "")
-            self._client.create(manifest(template, pod, self._target.pod_image, self._run_id))
+            self._ground.client.create(manifest(template, pod, self._ground.target.pod_image, self._ground.run_id))
             self._made.append(pod)
 
     def all(self) -> list[pods.Resident]:
@@ -86,8 +78,8 @@ class ZonePods:
             raise EnvironmentBroken("pods in every zone", "none were made", advice="Given a pod on every worker")
         if not self._running:
             names = [pod.pod for pod in self._made]
-            pods.wait_running(self._client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
-            found = {p["metadata"]["name"]: p for p in self._client.list(POD, self.namespace)}
+            pods.wait_running(self._ground.client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
+            found = {p["metadata"]["name"]: p for p in self._ground.client.list(POD, self.namespace)}
             self._running = [
                 pods.Resident(p.pod, p.namespace, p.node, p.segment, str(found[p.pod]["status"].get("podIP", "")))
                 for p in self._made
@@ -102,7 +94,9 @@ class ZonePods:
             def look() -> ConnectionsObservation:
                 with self._lock:
                     first = next(self._ports)
-                return connections(pods.PodShell(self._client, pod), address, port, first=first, deadline=deadline)
+                return connections(
+                    pods.PodShell(self._ground.client, pod), address, port, first=first, deadline=deadline
+                )
 
             return retry_inconclusive(look, deadline)
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from lab.access.client import Client
-from lab.access.kinds import NAMESPACE, NODE, Obj
+from lab.access.kinds import NODE, Obj
 from lab.core.deadline import Deadline
 from lab.core.names import dns_label, owned
-from lab.core.undo import UndoStack
 from lab.multus import attachment
-from lab.target.inventory import Segment, Target
+from lab.target.inventory import Segment
 from lab.topology import pods
+from lab.topology.ground import Ground
 
 RUNNING_S = 120.0
-PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
-"""Residents give their own interface an address, which needs NET_ADMIN."""
 
 
 class Residents:
     """Residents by segment name, and what each segment's attachment says."""
 
-    def __init__(
-        self, client: Client, target: Target, run_id: str, workers: Sequence[str], undo: UndoStack, name: str
-    ) -> None:
-        self._client = client
-        self._target = target
-        self._run_id = run_id
-        self._workers = tuple(workers)
-        self._undo = undo
-        self.namespace = dns_label(f"virtlab-{run_id}-{name}")
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.namespace = ground.name
         self.of: dict[str, list[pods.Resident]] = {}
         self.twins: dict[str, list[pods.Resident]] = {}
         """Those beyond the first on each worker, where the manifest asks for more."""
@@ -40,19 +29,16 @@ class Residents:
         if segment.name in self.of:
             return
         if not self.of:
-            self._undo.push(
-                f"namespace {self.namespace}", lambda d: self._client.delete(NAMESPACE, self.namespace, wait=d)
-            )
-            self._client.create(namespace(self.namespace, self._run_id))
+            self._ground.prepare()
         adapted = attachment.adapted(nad, namespace=self.namespace)
         self.networks[segment.name] = attachment.read_attachment(adapted)
-        self._client.create(owned(adapted, self._run_id))
+        self._ground.client.create(owned(adapted, self._ground.run_id))
         hostnames = self._hostnames()
         each = pods.per_worker(template)
-        workers = list(enumerate(self._workers))
+        workers = list(enumerate(self._ground.workers))
         everyone = [self._resident(segment, i, node, twin, each) for twin in range(each) for i, node in workers]
-        self.of[segment.name] = everyone[: len(self._workers)]
-        self.twins[segment.name] = everyone[len(self._workers) :]
+        self.of[segment.name] = everyone[: len(self._ground.workers)]
+        self.twins[segment.name] = everyone[len(self._ground.workers) :]
         for resident in everyone:
             body = pods.manifest(
                 template,
@@ -60,10 +46,10 @@ class Residents:
                 nad=str(nad["metadata"]["name"]),
                 hostname=hostnames[resident.node],
                 prefix=segment.prefix,
-                image=self._target.pod_image,
-                run=self._run_id,
+                image=self._ground.target.pod_image,
+                run=self._ground.run_id,
             )
-            self._client.create(body)
+            self._ground.client.create(body)
 
     def _resident(self, segment: Segment, index: int, node: str, twin: int, each: int) -> pods.Resident:
         own = f"resident-{segment.vlan or segment.name}-{node}"
@@ -72,22 +58,16 @@ class Residents:
             namespace=self.namespace,
             node=node,
             segment=segment.name,
-            address=pods.address_for(segment, index + twin * len(self._workers)).partition("/")[0],
+            address=pods.address_for(segment, index + twin * len(self._ground.workers)).partition("/")[0],
             number=index * each + twin,
         )
 
     def _hostnames(self) -> dict[str, str]:
-        nodes = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in self._client.list(NODE)}
+        nodes = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in self._ground.client.list(NODE)}
         return {name: str(labels.get("kubernetes.io/hostname", name)) for name, labels in nodes.items()}
 
     def wait(self) -> None:
         """Wait until every resident runs. Raises as pods.wait_running."""
         names = [r.pod for found in (*self.of.values(), *self.twins.values()) for r in found]
         if names:
-            pods.wait_running(self._client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
-
-
-def namespace(name: str, run_id: str) -> Obj:
-    """A namespace of this run in which residents may have NET_ADMIN."""
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(PRIVILEGED)}}
-    return owned(body, run_id)
+            pods.wait_running(self._ground.client, self.namespace, names, deadline=Deadline.after(RUNNING_S))

@@ -30,8 +30,8 @@ from lab.probes.observation import retry_inconclusive
 from lab.probes.ping import PingObservation, ping
 from lab.target.inventory import Segment
 from lab.topology.faults import ScenarioFaults
+from lab.topology.ground import namespace
 from lab.topology.manifests import Manifests
-from lab.topology.residents import namespace
 from lab.topology.site import Site
 
 START_S = 180.0

@@ -24,6 +24,7 @@ from lab.ovn.reader import SwitchReader
 from lab.target.inventory import Segment, Target
 from lab.topology import snapshot
 from lab.topology.forwarding import wait_forwarding
+from lab.topology.ground import Ground
 from lab.topology.podnet import ZonePods
 from lab.topology.policies import Policies
 from lab.topology.residents import Residents
@@ -56,8 +57,8 @@ class Site:
         self.undo = UndoStack()
         self.reader = SwitchReader(client, target.platform.ovn)
         self.policies = Policies(client, target, run_id, workers, self.undo)
-        self.residents = Residents(client, target, run_id, workers, self.undo, feature)
-        self.pods = ZonePods(client, target, run_id, workers, self.undo, feature)
+        self.residents = Residents(Ground.of(client, target, run_id, workers, self.undo, feature))
+        self.pods = ZonePods(Ground.of(client, target, run_id, workers, self.undo, feature, "pods"))
         self._fresh = True
         """Whether the policies changed since the networks were last seen to forward."""
         self._counts: dict[str, itertools.count[int]] = {}
