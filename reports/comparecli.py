@@ -12,21 +12,12 @@ from pathlib import Path
 from lab.core.errors import LabError, UsageError
 from lab.evidence.reading import find, load
 from lab.evidence.record import RunRecord, write_atomically
-from reports import words
-from reports.comparison import Comparison, Pair, compare, rate
+from reports import pages, words
+from reports.comparison import LISTS, Comparison, Pair, compare, rate
 from reports.markdown import cell
 from reports.store import Store, default_url
 from reports.terminal import clean, headline
 
-LISTS = (
-    ("fails anew", "failing"),
-    ("not seen any more", "unseen"),
-    ("fails as before", "still"),
-    ("fixed", "fixed"),
-    ("flaky", "flaky"),
-    ("slower", "slower"),
-    ("new", "added"),
-)
 EXIT = (
     "exit codes: 0 no worse, 1 worse (a failure that was none, or longer silences), 3 something was not seen any more"
 )
@@ -81,8 +72,6 @@ def _run(name: str, given: argparse.Namespace) -> RunRecord:
 
 def _show(found: Comparison, given: argparse.Namespace) -> None:
     if given.html:
-        from reports import pages
-
         write_atomically(given.html, pages.comparison(found))
     if given.json:
         print(json.dumps(_document(found), indent=1, ensure_ascii=False))
@@ -117,19 +106,9 @@ def _lines(found: Comparison) -> Iterator[str]:
             if name in {"failing", "unseen"} and pair.reason:
                 yield from (f"{'':<18}   {row}" for row in headline(pair.reason, 3).splitlines())
     for one in found.silences:
-        yield f"{'silence ' + one.verdict:<18} {one.scenario}, {one.title}: {shift_said(one.shift)}"
+        yield f"{'silence ' + one.verdict:<18} {one.scenario}, {one.title}: {one.shift}"
     for name, before, after in found.versions:
         yield f"{'version':<18} {name}: {before} -> {after}"
-
-
-def shift_said(shift: object) -> str:
-    """``180 -> 210 ms (+30 ms, p = 0.012, n = 10 and 10)``."""
-    from reports.stats import Shift
-
-    assert isinstance(shift, Shift)
-    chance = "too few to tell" if shift.p is None else f"p = {shift.p:.3f}"
-    counts = f"n = {shift.counts[0]} and {shift.counts[1]}"
-    return f"{shift.before:.0f} -> {shift.after:.0f} ms ({shift.by:+.0f} ms, {chance}, {counts})"
 
 
 def _markdown(found: Comparison) -> Iterator[str]:
@@ -139,7 +118,7 @@ def _markdown(found: Comparison) -> Iterator[str]:
     yield f"Before: {cell(before)}. After: {cell(after)}."
     yield f"{found.passed} passed on both sides."
     rows = [(label, p.key, _what(name, p)) for label, name in LISTS for p in getattr(found, name)]
-    rows += [(f"silence {s.verdict}", f"{s.scenario}, {s.title}", shift_said(s.shift)) for s in found.silences]
+    rows += [(f"silence {s.verdict}", f"{s.scenario}, {s.title}", str(s.shift)) for s in found.silences]
     rows += [("version", name, f"{before} -> {after}") for name, before, after in found.versions]
     if rows:
         yield ""

@@ -23,6 +23,16 @@ NOTABLE_MS = 15.0
 """A shift that is smaller lies within what a probe can tell."""
 REGRESSED, UNSEEN = 1, 3
 """Exit codes: something got worse; nothing did, but something that passed before was not seen now."""
+LISTS = (
+    ("fails anew", "failing"),
+    ("not seen any more", "unseen"),
+    ("fails as before", "still"),
+    ("fixed", "fixed"),
+    ("flaky", "flaky"),
+    ("slower", "slower"),
+    ("new", "added"),
+)
+"""How each list of a Comparison is called, the worst first."""
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,18 @@ from markupsafe import Markup
 
 from lab.evidence.record import RunRecord, write_atomically
 from reports import html, svg, traffic, words
-from reports.comparison import Comparison, key_of, rate
+from reports.comparison import LISTS, Comparison, key_of, rate
 
 WIDTH, HEIGHT = 720, 120
 
 
 def comparison(found: Comparison) -> str:
     """A comparison as a page."""
-    from reports.comparecli import LISTS, shift_said
-
     tone = {0: "passed", 1: "failed"}.get(found.exit_code, "inconclusive")
     lists = [(label, name, getattr(found, name)) for label, name in LISTS if getattr(found, name)]
     return _page(
         "compare.html", found=found, tone=tone, lists=lists, rate=rate,
-        silences=[(s, shift_said(s.shift)) for s in found.silences],
+        silences=[(s, str(s.shift)) for s in found.silences],
     )  # fmt: skip
 
 

@@ -29,6 +29,12 @@ class Shift:
     """Two-sided; None with too few values on a side."""
     counts: tuple[int, int]
 
+    def __str__(self) -> str:
+        """``180 -> 210 ms (+30 ms, p = 0.012, n = 10 and 10)``."""
+        chance = "too few to tell" if self.p is None else f"p = {self.p:.3f}"
+        counts = f"n = {self.counts[0]} and {self.counts[1]}"
+        return f"{self.before:.0f} -> {self.after:.0f} ms ({self.by:+.0f} ms, {chance}, {counts})"
+
 
 def shift(before: Sequence[float], after: Sequence[float]) -> Shift | None:
     """None when a side has no value."""
