@@ -13,7 +13,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.bench import headline
 from tests.bench.figures import report, spread
 from tests.bench.guests import VLAN, Applied, Bare
 from tests.conftest import PLAIN_ENV, ROOT, VIRTLAB, RunningLab
+from tests.opened import environment
 
 pytestmark = pytest.mark.lab
 UP_LIMIT_S, HELP_LIMIT_S, RUN_LIMIT_S = 6.0, 0.3, 100.0
@@ -53,19 +53,6 @@ def timed(argv: list[str], env: dict[str, str], timeout: float) -> tuple[float, 
     seconds = time.monotonic() - began
     assert done.returncode == 0, done.stdout + done.stderr
     return seconds, done.stdout
-
-
-@contextmanager
-def environment(env: dict[str, str]) -> Iterator[None]:
-    """The process' environment as it is for somebody who types commands."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def test_help() -> None:
@@ -132,7 +119,7 @@ def test_idle_memory(lab: RunningLab) -> None:
 @pytest.fixture(scope="module")
 def scene(lab: RunningLab) -> Iterator[Scene]:
     """The documented policy applied and forwarding, with residents in every VLAN."""
-    with environment({**PLAIN_ENV, **lab.env}):
+    with environment(lab.env):
         opened = Lab(load(ROOT / "targets/embedded.yaml"), "bench", lab.folder / "bench").open()
         try:
             made = opened.scene(opened.feature("bench"), "virtlab-bench", ROOT / "features/localnet/manifests")

@@ -16,12 +16,10 @@ from lab.guest.outside import OutsideShell
 from lab.probes.continuous import ContinuousPing
 from lab.probes.series import percentile
 from lab.probes.toolbox import look
-from lab.run import Lab
-from lab.target.inventory import load
 from lab.topology.scene import Scene
-from tests.bench.bench_probes import environment
 from tests.bench.figures import report
-from tests.conftest import PLAIN_ENV, ROOT, RunningLab
+from tests.conftest import RunningLab
+from tests.opened import traffic_scene
 
 pytestmark = pytest.mark.lab
 MOVES = int(os.environ.get("VIRTLAB_MOVES", "100"))
@@ -30,19 +28,8 @@ MOST_LIMIT_MS, WORST_LIMIT_MS, STEP_MS = 300.0, 500.0, 50
 
 @pytest.fixture(scope="module")
 def scene(lab: RunningLab) -> Iterator[Scene]:
-    with environment({**PLAIN_ENV, **lab.env}):
-        opened = Lab(load(ROOT / "targets/embedded.yaml"), "moves", lab.folder / "moves").open()
-        try:
-            site = opened.feature("moves")
-            made = opened.scene(site, "virtlab-moves", ROOT / "features/migration_traffic/manifests")
-            made.policy("ovs-br1-vlan-trunk-without-stp")
-            made.start("vm-a", site.target.vlan(2024))
-            made.guest("vm-a")
-            site.settle()
-            yield made
-            made.close()
-        finally:
-            opened.close()
+    with traffic_scene(lab, "moves") as scene:
+        yield scene
 
 
 def test_a_series_of_migrations(scene: Scene) -> None:

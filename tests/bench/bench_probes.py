@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -17,11 +15,10 @@ from lab.probes.clocks import Stretch
 from lab.probes.continuous import ContinuousPing, read_log
 from lab.probes.series import Frame
 from lab.probes.toolbox import look
-from lab.run import Lab
-from lab.target.inventory import load
 from lab.topology.scene import Scene
 from tests.bench.figures import report, spread
-from tests.conftest import PLAIN_ENV, ROOT, RunningLab
+from tests.conftest import RunningLab
+from tests.opened import traffic_scene
 
 PARSE_LIMIT_MS, START_LIMIT_MS, LOAD_LIMIT = 100.0, 150.0, 0.05
 SAMPLES, SECONDS, STARTS = 60_000, 10, 7
@@ -43,34 +40,10 @@ def test_reading_ten_minutes() -> None:
     report("reading ten minutes at 10 ms", statistics.median(seen), PARSE_LIMIT_MS, "ms", how)
 
 
-@contextmanager
-def environment(env: dict[str, str]) -> Iterator[None]:
-    """The process' environment as a person has it."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 @pytest.fixture(scope="module")
 def scene(lab: RunningLab) -> Iterator[Scene]:
-    with environment({**PLAIN_ENV, **lab.env}):
-        opened = Lab(load(ROOT / "targets/embedded.yaml"), "bench", lab.folder / "bench").open()
-        try:
-            site = opened.feature("bench")
-            made = opened.scene(site, "virtlab-bench", ROOT / "features/migration_traffic/manifests")
-            made.policy("ovs-br1-vlan-trunk-without-stp")
-            made.start("vm-a", site.target.vlan(2024))
-            made.guest("vm-a")
-            site.settle()
-            yield made
-            made.close()
-        finally:
-            opened.close()
+    with traffic_scene(lab, "bench") as scene:
+        yield scene
 
 
 @pytest.mark.lab

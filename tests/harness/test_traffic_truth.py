@@ -5,7 +5,6 @@ Both look at the same packets, so that how long a gap is on a busy machine does 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from lab.diagnosis import traffic as judge
 from lab.faults.port import FaultPort
 from lab.kubevirt.timeline import Timeline
 from lab.probes.series import Series, percentile
-from lab.run import Lab
-from lab.target.inventory import load
 from lab.topology.scene import Scene
 from lab.topology.traffic import Traffic
-from tests.conftest import PLAIN_ENV, ROOT, RunningLab
+from tests.conftest import RunningLab
 from tests.harness.switchcapture import Capture, Echo, longest_gap_ms
+from tests.opened import traffic_scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 MIGRATIONS, CUTS = 10, 20
@@ -34,23 +32,8 @@ GATEWAY, PORT = "192.168.24.1", "p.2024"
 
 @pytest.fixture(scope="module")
 def scene(lab: RunningLab) -> Iterator[Scene]:
-    """A VM on VLAN 2024 of a bridge that forwards at once."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update({**PLAIN_ENV, **lab.env})
-    opened = Lab(load(ROOT / "targets/embedded.yaml"), "truth", lab.folder / "truth").open()
-    try:
-        site = opened.feature("truth")
-        made = opened.scene(site, "virtlab-truth", ROOT / "features/migration_traffic/manifests")
-        made.policy("ovs-br1-vlan-trunk-without-stp")
-        made.start("vm-a", site.target.vlan(2024))
-        made.guest("vm-a")
-        yield made
-        made.close()
-    finally:
-        opened.close()
-        os.environ.clear()
-        os.environ.update(before)
+    with traffic_scene(lab, "truth") as scene:
+        yield scene
 
 
 def traffic_of(scene: Scene) -> Traffic:
