@@ -54,6 +54,7 @@ ISSUE = re.compile(r"^(issue|link|tms):(.+)$")
 ATTACHED = 20
 """Files of evidence that go into one result."""
 SIZE = 512 * 1024
+ENDINGS = {"image/svg+xml": "svg", "text/plain": "txt", "application/vnd.tcpdump.pcap": "pcap"}
 
 Keep = Callable[[str, str, bytes], Attachment]
 """(name, media type, content) -> the attachment, kept somewhere."""
@@ -185,7 +186,7 @@ def keeper(folder: Path) -> Keep:
     """Keeps attachments as files in *folder*."""
 
     def keep(name: str, kind: str, content: bytes) -> Attachment:
-        ending = {"image/svg+xml": "svg", "text/plain": "txt"}.get(kind, "bin")
+        ending = ENDINGS.get(kind, "bin")
         source = f"{uuid4()}-attachment.{ending}"
         (folder / source).write_bytes(content)
         return Attachment(name=clean(name), source=source, type=kind)

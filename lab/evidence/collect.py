@@ -6,9 +6,7 @@ say, and a short capture while the fault lasts. This module only lists it; `task
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from lab.access.kinds import EVENT, NAD, NNCE, NNCP, NNS, NODE, POD, VM, VMI, VM
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
+from lab.evidence.capture import capture
 from lab.evidence.nodes import DATABASES, read_database, read_node
 from lab.evidence.redact import Redactor
 from lab.evidence.tasks import BUDGET_S, Task, run_tasks
@@ -36,14 +35,6 @@ GUEST = {
     "dmesg.txt": "dmesg | tail -n 60",
     "system.txt": "uname -a; uptime; free; cat /etc/resolv.conf",
 }
-
-LISTEN = """timeout 4 tcpdump -i any -nn -e -l -c 20000 2>&1 | grep -E 'ICMP|ARP|tcpdump' | head -n 120"""
-CAPTURE = ("sh", "-c", LISTEN)
-"""On all links at once tcpdump knows no filter for what is behind a VLAN tag: the lines are chosen from instead.
-
-Its own words stay in: where it may not give up its rights (a namespace with one user) it captures nothing, and silence
-must not look like a network without packets.
-"""
 
 
 @dataclass(frozen=True)
@@ -154,40 +145,21 @@ def _logs(client: Client, namespace: str, labels: str, nodes: Sequence[str], dea
 
 def _guest(
     sources: Sources, guest: GuestVm, silent: tuple[str, str, tuple[str, ...]] | None, deadline: Deadline
-) -> Mapping[str, str]:
+) -> Mapping[str, str | bytes]:
     """What a guest says of itself; and, if it is the one without answers, a capture while it asks again."""
     shell = guest.shell
     if shell is None:
         raise LabError(f"a shell in {guest.name}", "nobody ever logged in")
-    found = {name: str(shell.run(["sh", "-c", line], deadline=deadline.sub(15))) for name, line in GUEST.items()}
+    found: dict[str, str | bytes] = {}
+    found |= {name: str(shell.run(["sh", "-c", line], deadline=deadline.sub(15))) for name, line in GUEST.items()}
     if silent is not None:
         _, address, nodes = silent
-        found |= _captured(
-            sources, nodes, deadline, lambda: shell.run(["ping", "-c", "3", address], deadline=deadline.sub(8))
+        reader = SwitchReader(sources.client, sources.target.platform.ovn)
+        taken = capture(
+            reader, nodes, lambda: shell.run(["ping", "-c", "3", address], deadline=deadline.sub(8)), deadline
         )
+        found |= {name: plain(part) if isinstance(part, str) else part for name, part in taken.items()}
     return found
-
-
-def _captured(sources: Sources, nodes: Sequence[str], deadline: Deadline, ask: Callable[[], object]) -> dict[str, str]:
-    """tcpdump on the workers of the path, four seconds at most, while *ask* makes the packets that get no answer."""
-    reader, found = SwitchReader(sources.client, sources.target.platform.ovn), dict[str, str]()
-
-    def listen(node: str) -> None:
-        try:
-            result = reader.run(node, CAPTURE, deadline=deadline.sub(10))
-            found[f"capture-{node}.txt"] = plain(result.stdout) or f"(no packet)\n{plain(result.stderr)}"
-        except LabError as error:
-            found[f"capture-{node}.txt"] = f"(no capture: {error.headline})\n"
-
-    threads = [threading.Thread(target=listen, args=(node,), daemon=True) for node in nodes]
-    for thread in threads:
-        thread.start()
-    # A guest that does not answer its own shell in time: what was captured so far still tells.
-    with suppress(LabError):
-        ask()
-    for thread in threads:
-        thread.join(10)
-    return dict(found)
 
 
 def _status(argv: Sequence[str], deadline: Deadline) -> str:

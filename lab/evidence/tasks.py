@@ -25,12 +25,14 @@ TOGETHER = 16
 class Task:
     """``read`` returns the text that goes into ``file``; or several, by their names in the folder ``file``.
 
+    Bytes (a capture) are written as they are: who reads them takes care that no secret is in.
+
     A ``database`` has a schema whose own words look like secrets, and sums over its lines: only known secrets, and
     those of a form of their own, are hidden there.
     """
 
     file: str
-    read: Callable[[], str | Mapping[str, str]]
+    read: Callable[[], str | Mapping[str, str | bytes]]
     database: bool = False
 
 
@@ -71,10 +73,11 @@ def run_tasks(
 def _one(task: Task, folder: Path, redactor: Redactor) -> list[str]:
     """The files written. Empty ones are left out: they say nothing."""
     read = task.read()
-    texts = {task.file: read} if isinstance(read, str) else {f"{task.file}/{name}": text for name, text in read.items()}
-    written = {name: text for name, text in texts.items() if text.strip()}
-    for name, text in written.items():
-        write_atomically(folder / name, redactor.text(text, pairs=not task.database))
+    parts: Mapping[str, str | bytes] = {"": read} if isinstance(read, str) else read
+    written = {f"{task.file}/{name}".rstrip("/"): part for name, part in parts.items() if part.strip()}
+    for name, part in written.items():
+        text = part if isinstance(part, bytes) else redactor.text(part, pairs=not task.database)
+        write_atomically(folder / name, text)
     return sorted(written)
 
 

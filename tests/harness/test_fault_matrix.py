@@ -7,9 +7,12 @@ by the scheduler, so a fault of one worker concerns a scenario exactly when a VM
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +72,17 @@ MATRIX = (
 )
 
 
+def asked_and_unanswered(folder: Path, scenario: dict[str, Any]) -> bool:
+    """Whether the evidence has a capture that tcpdump opens, with a question of the VM in it and no answer."""
+    captures = [name for name in scenario["evidence_files"] if name.endswith(".pcap")]
+    argv = ["tcpdump", "-Z", "root"] if os.geteuid() == 0 else ["tcpdump"]
+    said = ""
+    for name in captures:
+        file = folder / scenario["evidence"] / name
+        said += subprocess.run([*argv, "-nn", "-r", str(file)], capture_output=True, text=True, check=True).stdout
+    return ("echo request" in said or "who-has" in said) and "192.168.24.1 > 192.168.24." not in said
+
+
 @pytest.mark.parametrize("expected", MATRIX, ids=lambda e: e.fault.split()[0])
 def test_a_fault_turns_exactly_its_scenarios_red_and_the_reason_names_it(lab: RunningLab, expected: Expected) -> None:
     code, record, said = lab.run("--fault", expected.fault, *CHOSEN)
@@ -79,6 +93,7 @@ def test_a_fault_turns_exactly_its_scenarios_red_and_the_reason_names_it(lab: Ru
         assert scenario["verdict"] == wanted, said
         if wanted == "failed":
             assert [word for word in expected.names if word not in scenario["reason"]] == [], scenario["reason"]
+            assert asked_and_unanswered(lab.folder / "out" / record["run_id"], scenario), scenario["evidence_missing"]
     assert code == 1
     assert lab.virtlab("fault", "list").stdout.count("set:") == 0
 

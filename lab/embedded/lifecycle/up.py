@@ -15,12 +15,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.embedded.errors import HostForbids, LabError, StateError
 from lab.embedded.fabric import gateways
-from lab.embedded.host import detached, probe
+from lab.embedded.host import detached, oneuser, probe
 from lab.embedded.host.detached import Detached
 from lab.embedded.host.tools import Tools, find_tools
 from lab.embedded.images.build import GuestImage, build_guest
@@ -68,6 +68,9 @@ def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:
         user_namespace = probe.user_namespace_needed()
         tools = find_tools(cache_dir(), progress=say, offline=options.offline)
         image = build_guest(tools, cache_dir(), progress=say)
+        if user_namespace:
+            path = oneuser.starters(layout.root / "bin", tools.env["PATH"])
+            tools = replace(tools, env={**tools.env, "PATH": path})
         return _start(layout, spec, options, tools, image, lock, user_namespace, say)
 
 
