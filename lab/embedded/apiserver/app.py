@@ -12,16 +12,19 @@ from typing import Any
 from aiohttp import web
 
 from lab.embedded.apiserver import answers, deletes, discovery, errors, openapi, requests, routing
-from lab.embedded.apiserver.auth import Attributes, Authenticator, Authorizer
+from lab.embedded.apiserver.audit import AuditLog
+from lab.embedded.apiserver.auth import Authenticator
 from lab.embedded.apiserver.errors import StatusError
 from lab.embedded.apiserver.podops import PodOperations
-from lab.embedded.apiserver.proxying import Proxy
-from lab.embedded.apiserver.requests import Call, User
+from lab.embedded.apiserver.proxying import Proxy, is_websocket
+from lab.embedded.apiserver.rbac import Authorizer
+from lab.embedded.apiserver.requests import Attributes, Call, User
 from lab.embedded.apiserver.resources import Registry
 from lab.embedded.apiserver.reviews import Reviews
-from lab.embedded.apiserver.routing import Route
+from lab.embedded.apiserver.routing import Route, named
 from lab.embedded.apiserver.schema import clone
 from lab.embedded.apiserver.store import Store
+from lab.embedded.apiserver.tokens import TokenIssuer
 from lab.embedded.apiserver.watching import ListOptions, Watch, list_page
 from lab.embedded.apiserver.writes import Writer
 
@@ -53,6 +56,8 @@ class Parts:
     reviews: Reviews
     openapi: openapi.OpenApi
     version: Obj
+    tokens: TokenIssuer
+    audit: AuditLog
     address: str = ""
 
 
@@ -69,6 +74,11 @@ class ApiApp:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; never raises but for cancellation."""
+        answer = await self._answer(request)
+        self._p.audit.ended(request, answer.status)
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         warnings: list[str] = []
         try:
             return await self._dispatch(request, warnings)
@@ -85,21 +95,30 @@ class ApiApp:
 
     async def _dispatch(self, request: web.Request, warnings: list[str]) -> web.StreamResponse:
         user = self._p.authenticator.authenticate(request)
+        AuditLog.of(request).user = user
         parts = routing.split(request.rel_url.raw_path)
         route = routing.parse(parts) if parts and parts[0] in ("api", "apis") else None
         if route is None:
-            self._p.authorizer.check(user, Attributes("get", path=request.path))
+            self._allow(request, user, Attributes("get", path=request.path))
             return await self._document(request, parts)
         backend = self._p.proxy.backends().get((route.group, route.version))
         if backend is not None and not self._p.registry.resources(route.group, route.version):
-            if route.plural:
-                self._p.authorizer.check(user, route.attributes(request.method))
+            asked = route.attributes(request.method) if route.plural else Attributes("get", path=request.path)
+            self._allow(request, user, asked, stream=is_websocket(request))
             return await self._p.proxy.forward(request, user, backend)
         if not route.plural:
+            self._allow(request, user, Attributes("get", path=request.path))
             if not self._p.registry.resources(route.group, route.version):
                 raise errors.no_route()
             return answers.respond(discovery.resource_list(self._p.registry, route.group, route.version))
         return await self._resource(request, user, route, warnings)
+
+    def _allow(self, request: web.Request, user: User, asked: Attributes, *, stream: bool = False) -> None:
+        """Raises 403; what was asked for goes to the audit log either way."""
+        AuditLog.of(request).asked = asked
+        self._p.authorizer.check(user, asked)
+        if stream:
+            self._p.audit.started(request)
 
     # Documents
 
@@ -170,7 +189,8 @@ class ApiApp:
             raise errors.no_route()
         query = request.query
         watching = query.get("watch", "false").lower() in ("1", "true", "t")
-        self._p.authorizer.check(user, route.attributes(request.method, watch=watching))
+        asked = route.attributes(request.method, watch=watching, only=named(query.get("fieldSelector", "")))
+        self._allow(request, user, asked, stream=watching or is_websocket(request))
         call = Call(user, resource, route.namespace, route.name, route.subresource, warnings=warnings)
         requests.read_options(call, query, request.headers.get("User-Agent", ""))
         if route.subresource:
@@ -191,7 +211,7 @@ class ApiApp:
         return await handlers[request.method](request, call, form)
 
     async def _operation(self, request: web.Request, call: Call) -> web.StreamResponse:
-        """pods/<operation>"""
+        """pods/<operation>, serviceaccounts/token"""
         if call.subresource in POD_STREAMS:
             if request.method not in ("GET", "POST"):
                 raise errors.method_not_allowed()
@@ -201,12 +221,16 @@ class ApiApp:
         body = await self._body(request)
         if not isinstance(body, dict):
             raise errors.bad_request(f"the body of {call.resource.plural}/{call.subresource} must be an object")
+        if call.subresource == "token":
+            return answers.respond(self._p.tokens.answer(self._p.writer.find(call), body), 201)
         if call.subresource == "binding":
             return answers.respond(self._p.pods.bind(call, body), 201)
         return answers.respond(await self._p.pods.evict(call, body), 201, warnings=call.warnings)
 
     async def _body(self, request: web.Request) -> Any:
-        return requests.parse(await request.read(), request.headers.get("Content-Type", ""))
+        body = requests.parse(await request.read(), request.headers.get("Content-Type", ""))
+        self._p.audit.keep(request, body)
+        return body
 
     async def _get(self, request: web.Request, call: Call, form: answers.Form) -> web.StreamResponse:
         call.warn(call.resource.warning)
@@ -251,6 +275,9 @@ class ApiApp:
         kind = PATCH_TYPES.get(requests.media_type(request.headers.get("Content-Type", "")))
         if kind is None:
             raise errors.unsupported_media(list(PATCH_TYPES))
+        if kind == "apply" and not self._p.writer.exists(call):
+            # Applying what is not there makes it (apiserver pkg/endpoints/handlers/patch.go, withAuthorization).
+            self._p.authorizer.check(call.user, call.attributes("create"))
         stored, created = await self._p.writer.patch(call, kind, await self._body(request))
         body = answers.shown(call.resource, stored, form, _include(request))
         return answers.respond(body, 201 if created else 200, warnings=call.warnings, form=form)

@@ -200,6 +200,8 @@ def _resource(group: str, version: str, plural: str, kind: str, short: str, flag
         subresources: tuple[Subresource, ...] = _POD_SUBRESOURCES
     else:
         subresources = (Subresource("status", kind, _STATUS),) if "s" in flags else ()
+    if plural == "serviceaccounts":
+        subresources = (Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),)
     if plural == "namespaces":
         subresources = (Subresource("finalize", kind, ("update",)), *subresources)
     sibling = group == "events.k8s.io"

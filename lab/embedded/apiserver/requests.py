@@ -38,6 +38,19 @@ class User:
         return {**info, "uid": self.uid} if self.uid else info
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """What is asked for: a resource request, or a path when `path` is set."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
 @dataclass
 class Call:
     """One request on one resource. `warnings` collects the texts of Warning headers."""
@@ -52,6 +65,11 @@ class Call:
     validation: str = "Warn"
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+
+    def attributes(self, verb: str) -> Attributes:
+        """What an authorizer is asked for another verb on the same thing."""
+        kind = self.resource
+        return Attributes(verb, kind.group, kind.plural, self.subresource, self.namespace, self.name)
 
     def warn(self, text: str) -> None:
         if text and text not in self.warnings:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.embedded.apiserver.auth import MASTERS, Attributes, Authenticator, Authorizer
+from lab.embedded.apiserver.auth import Authenticator
 from lab.embedded.apiserver.errors import bad_request
-from lab.embedded.apiserver.requests import Call, User
+from lab.embedded.apiserver.rbac import Authorizer
+from lab.embedded.apiserver.requests import Attributes, Call, User
 
 Obj = dict[str, Any]
 
@@ -62,9 +63,6 @@ class Reviews:
 
     def _rules(self, user: User, namespace: str) -> Obj:
         rules = list(self._authorizer.rules(user, namespace))
-        if MASTERS in user.groups:
-            everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-            rules = [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
         return {
             "resourceRules": [rule for rule in rules if rule.get("resources")],
             "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from lab.embedded.apiserver.auth import Attributes
+from lab.embedded.apiserver.requests import Attributes
 
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
@@ -22,8 +22,8 @@ class Route:
     subresource: str = ""
     rest: tuple[str, ...] = ()
 
-    def attributes(self, method: str, *, watch: bool = False) -> Attributes:
-        """What an authorizer is asked."""
+    def attributes(self, method: str, *, watch: bool = False, only: str = "") -> Attributes:
+        """What an authorizer is asked; `only` is the one name that a list or watch selects."""
         verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
         verb = verbs.get(method, "get")
         if not self.name and method in ("GET", "HEAD"):
@@ -31,7 +31,7 @@ class Route:
         if not self.name and method == "DELETE":
             verb = "deletecollection"
         namespace = self.namespace or (self.name if (self.group, self.plural) == ("", "namespaces") else "")
-        return Attributes(verb, self.group, self.plural, self.subresource, namespace, self.name)
+        return Attributes(verb, self.group, self.plural, self.subresource, namespace, self.name or only)
 
 
 def split(raw_path: str) -> list[str]:
@@ -53,3 +53,12 @@ def parse(parts: list[str]) -> Route | None:
         namespace, rest = rest[1], rest[2:]
     padded = [*rest, "", "", ""]
     return Route(group, version, namespace, padded[0], padded[1], padded[2], tuple(rest[3:]))
+
+
+def named(field_selector: str) -> str:
+    """The name that a field selector asks for (apiserver pkg/endpoints/request/requestinfo.go); empty for many."""
+    for term in field_selector.split(","):
+        key, _, value = term.partition("=")
+        if key.strip() == "metadata.name":
+            return value.removeprefix("=").strip()
+    return ""

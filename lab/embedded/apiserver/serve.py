@@ -14,9 +14,10 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi
+from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi, rbac
 from lab.embedded.apiserver.admission import Webhooks
 from lab.embedded.apiserver.app import ApiApp, Parts
+from lab.embedded.apiserver.audit import AuditLog
 from lab.embedded.apiserver.deletes import Deleter
 from lab.embedded.apiserver.lifecycle import COLLECTOR, Lifecycle
 from lab.embedded.apiserver.pki import Pki
@@ -27,6 +28,7 @@ from lab.embedded.apiserver.resources import Registry
 from lab.embedded.apiserver.reviews import Reviews
 from lab.embedded.apiserver.store import Store
 from lab.embedded.apiserver.strategies import builtin_strategies
+from lab.embedded.apiserver.tokens import TokenIssuer
 from lab.embedded.apiserver.writes import Writer
 
 Obj = dict[str, Any]
@@ -65,6 +67,9 @@ class ApiConfig:
     """Where nodes reach the server: the endpoint of the Service `kubernetes`."""
     unserved: Collection[tuple[str, str]] = ()
     """(group, version) of the lab's CRDs that this cluster is too new for."""
+    audit: Path | None = None
+    """Where the audit log is written, and the names of users that it leaves out."""
+    unaudited: Collection[str] = ()
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
     crds: Path = Path(__file__).parent / "crds"
 
@@ -106,7 +111,8 @@ def _assemble(config: ApiConfig) -> tuple[Parts, Webhooks]:
     writer = Writer(store, registry, webhooks, {**builtin_strategies(), crd.COLLECTION: crd.CrdStrategy()})
     deleter = Deleter(writer)
     proxy = Proxy(store, config.pki.ca, config.agent_token)
-    authenticator, authorizer = auth.Authenticator(config.tokens), auth.Authorizer(store)
+    tokens = TokenIssuer(store)
+    authenticator, authorizer = auth.Authenticator(config.tokens, tokens), rbac.Authorizer(store)
     parts = Parts(
         store=store,
         registry=registry,
@@ -119,6 +125,8 @@ def _assemble(config: ApiConfig) -> tuple[Parts, Webhooks]:
         reviews=Reviews(authenticator, authorizer),
         openapi=openapi.OpenApi(registry),
         version=dict(config.version),
+        tokens=tokens,
+        audit=AuditLog(config.audit, config.unaudited),
         address=_address(config.sockets),
     )
     return parts, webhooks
@@ -146,7 +154,7 @@ def _early_bind(address: str, port: int) -> socket.socket:
 
 
 async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str, str]] = ()) -> None:
-    """Objects that a fresh cluster has: namespaces, roles of administrators, the lab's CRDs."""
+    """Objects that a fresh cluster has: namespaces, default roles, the lab's CRDs."""
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         await _make(writer, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     port = {"name": "https", "port": 443, "targetPort": 6443, "protocol": "TCP"}
@@ -157,17 +165,8 @@ async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str
     }
     spec = {"clusterIP": "10.96.0.1", "ports": [port]}
     await _make(writer, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
-    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"kind": "ClusterRole", "metadata": {"name": "cluster-admin"}, "rules": everything}
-    await _make(writer, {"apiVersion": f"{rbac}/v1", **role})
-    binding = {
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "cluster-admin"},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": rbac, "kind": "Group", "name": auth.MASTERS}],
-    }
-    await _make(writer, {"apiVersion": f"{rbac}/v1", **binding})
+    for obj in rbac.default_roles():
+        await _make(writer, obj)
     for obj in crdfiles.load(folder, unserved):
         await _make(writer, obj)
 

@@ -47,6 +47,10 @@ class Writer:
     def strategy(self, resource: Resource) -> Strategy:
         return self._strategies.get(resource.collection, self._plain)
 
+    def exists(self, call: Call) -> bool:
+        """Whether the object of a call is there."""
+        return self.store.get(call.resource.collection, call.namespace, call.name) is not None
+
     def find(self, call: Call) -> Obj:
         """The stored object of a call; raises 404."""
         found = self.store.get(call.resource.collection, call.namespace, call.name)

@@ -42,6 +42,11 @@ def users(layout: Layout, spec: LabSpec) -> dict[str, User]:
     return {token(layout, name): user for name, user in everyone.items()}
 
 
+def own_users(layout: Layout, spec: LabSpec) -> frozenset[str]:
+    """The names of the lab's programs: all users but the administrator."""
+    return frozenset(user.name for key, user in users(layout, spec).items() if key != token(layout, ADMIN))
+
+
 def paths(layout: Layout) -> Pki:
     """The PEM files that `create` made."""
     folder = layout.pki

@@ -59,6 +59,8 @@ async def apiserver(layout: Layout, spec: LabSpec, sockets: list[socket.socket])
             pki=keys.paths(layout),
             tokens=keys.users(layout, spec),
             agent_token=keys.token(layout, keys.AGENT),
+            audit=layout.logs / "audit.log",
+            unaudited=keys.own_users(layout, spec),
             advertise=(API_ADDRESS, API_PORT),
             unserved=spec.release.unserved,
         )
