@@ -58,13 +58,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="REPORT",
         help="OVN-Kubernetes is a release with this bug, e.g. OCPBUGS-27215; as `virtlab fault set ovnk-bug`",
     )
+    made.add_argument(
+        "--rbac",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="the kubeconfig is of a ServiceAccount with the roles in FILE (default: deploy/rbac.yaml)",
+    )
     made.add_argument("--plan", action="store_true", help="say what would be made, and stop")
     made = command("down", "end a lab, completely")
     made.add_argument("--purge", action="store_true", help="also remove its logs and keys")
     made = command("status", "what is up")
     made.add_argument("--json", action="store_true", help="for programs")
     made.add_argument("--all", action="store_true", help="every lab of this user")
-    command("kubeconfig", "print the path of the lab's kubeconfig")
+    made = command("kubeconfig", "print the path of the lab's kubeconfig")
+    made.add_argument("--admin", action="store_true", help="the administrator's, also after `up --rbac`")
     command("doctor", "can this host carry a lab?")
     made = command("fetch", "download programs that only some uses of a lab need; labs that are up find them too")
     made.add_argument("group", nargs="?", default="networkmanager", help="which (default: %(default)s)")

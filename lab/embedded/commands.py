@@ -39,7 +39,8 @@ def _up(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         print(plan(spec))
         return 0
-    facts = up(spec, Options(offline=arguments.offline, any_release=arguments.nmstate is None), _say)
+    options = Options(offline=arguments.offline, any_release=arguments.nmstate is None, roles=_roles(arguments))
+    facts = up(spec, options, _say)
     for bug in bugs:
         _set_faults(arguments, [["ovnk-bug", f"bug={bug}"]])
     if facts.get("already"):
@@ -51,6 +52,16 @@ def _up(arguments: argparse.Namespace) -> int:
     _table([("OUTSIDE HOST", "VLAN", "ADDRESS"), *((h.name, str(h.vlan), str(h.address)) for h in outside)])
     print(f"\nexport KUBECONFIG={shlex.quote(facts['kubeconfig'])}")
     return 0
+
+
+def _roles(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    if arguments.rbac is None:
+        return []
+    from pathlib import Path
+
+    from lab.embedded.lifecycle.restricted import DEFAULT, read
+
+    return read(Path(arguments.rbac) if arguments.rbac else DEFAULT)
 
 
 def _known_bugs(names: Sequence[str]) -> Sequence[str]:
@@ -129,7 +140,9 @@ def _status_row(entry: dict[str, object]) -> tuple[str, ...]:
 def _kubeconfig(arguments: argparse.Namespace) -> int:
     from lab.embedded.lifecycle.enter import require_up
 
-    print(require_up(_layout(arguments))["kubeconfig"])
+    layout = _layout(arguments)
+    facts = require_up(layout)
+    print(layout.kubeconfig if arguments.admin else facts["kubeconfig"])
     return 0
 
 

@@ -31,6 +31,7 @@ def down(layout: Layout, *, purge: bool = False) -> bool:
     layout.facts.unlink(missing_ok=True)
     layout.nodes.unlink(missing_ok=True)
     layout.kubeconfig.unlink(missing_ok=True)
+    layout.restricted.unlink(missing_ok=True)
     if purge:
         shutil.rmtree(layout.root)
     return was_up

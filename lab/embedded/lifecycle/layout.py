@@ -42,6 +42,11 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
+    def restricted(self) -> Path:
+        """The kubeconfig of `up --rbac`."""
+        return self.root / "kubeconfig.restricted"
+
+    @property
     def pki(self) -> Path:
         return self.root / "pki"
 

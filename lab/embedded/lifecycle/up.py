@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from lab.embedded.host.tools import Tools, find_tools
 from lab.embedded.images.build import GuestImage, build_guest
 from lab.embedded.lifecycle import keys
 from lab.embedded.lifecycle.layout import Layout, cache_dir
+from lab.embedded.lifecycle.restricted import restrict
 from lab.embedded.model.spec import LabSpec
 
 READY_SECONDS = 60.0
@@ -41,6 +42,9 @@ class Options:
     offline: bool = False
     any_release: bool = False
     """No release of kubernetes-nmstate was asked for: a lab that is up is fine with any."""
+
+    roles: Sequence[dict[str, Any]] = ()
+    """Objects of a ServiceAccount with its roles, whose kubeconfig is then the lab's."""
 
     def facts(self) -> dict[str, Any]:
         return {"offline": self.offline}
@@ -62,16 +66,22 @@ def up(spec: LabSpec, options: Options, say: Say) -> dict[str, Any]:
     layout.make()
     lock = layout.take_lock()
     if lock is None:
-        return _already(layout, spec, options)
-    with _closing(lock):
-        say(plan(spec))
-        user_namespace = probe.user_namespace_needed()
-        tools = find_tools(cache_dir(), progress=say, offline=options.offline)
-        image = build_guest(tools, cache_dir(), progress=say)
-        if user_namespace:
-            path = oneuser.starters(layout.root / "bin", tools.env["PATH"])
-            tools = replace(tools, env={**tools.env, "PATH": path})
-        return _start(layout, spec, options, tools, image, lock, user_namespace, say)
+        facts = _already(layout, spec, options)
+    else:
+        with _closing(lock):
+            say(plan(spec))
+            user_namespace = probe.user_namespace_needed()
+            tools = find_tools(cache_dir(), progress=say, offline=options.offline)
+            image = build_guest(tools, cache_dir(), progress=say)
+            if user_namespace:
+                path = oneuser.starters(layout.root / "bin", tools.env["PATH"])
+                tools = replace(tools, env={**tools.env, "PATH": path})
+            facts = _start(layout, spec, options, tools, image, lock, user_namespace, say)
+    if options.roles:
+        facts["kubeconfig"] = restrict(layout, f"https://127.0.0.1:{facts['port']}", options.roles)
+        known = {key: value for key, value in facts.items() if key != "already"}
+        layout.facts.write_text(json.dumps(known, indent=1))
+    return facts
 
 
 def _already(layout: Layout, spec: LabSpec, options: Options) -> dict[str, Any]:
