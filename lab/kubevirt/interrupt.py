@@ -140,10 +140,14 @@ def _pod(client: Client, vmi: Obj, node: str) -> str:
     raise ProductFailure(f"the pod of VM {namespace}/{vmi['metadata']['name']} on {node}", "there is none that runs")
 
 
+def eviction(namespace: str, pod: str) -> Obj:
+    """The eviction of a pod; pure."""
+    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+
+
 def _ask(client: Client, namespace: str, pod: str, name: str) -> None:
     """The eviction itself: KubeVirt answers 429 and says that it migrates."""
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
-    path = client.path(POD, pod, namespace, "eviction")
+    path, body = client.path(POD, pod, namespace, "eviction"), eviction(namespace, pod)
     try:
         client.raw("POST", path, wanted=f"evict pod {namespace}/{pod}", body=body, deadline=Deadline.after(_ASK_S))
     except ApiError as refusal:
