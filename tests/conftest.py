@@ -18,6 +18,7 @@ import pytest
 
 from lab.embedded.host.tools import find_tools
 from lab.embedded.lifecycle.layout import cache_dir
+from tests import wire
 
 ROOT = Path(__file__).resolve().parent.parent
 # As a person has it: a lab finds its tools itself.
@@ -39,6 +40,11 @@ class RunningLab:
     env: Mapping[str, str]
     folder: Path
 
+    @property
+    def audit_log(self) -> Path:
+        """What was asked of its API."""
+        return Path(self.env["XDG_STATE_HOME"], "virtlab", "labs", self.env["VIRTLAB_NAME"], "logs", "audit.log")
+
     def virtlab(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `virtlab WORDS` as a person would."""
         env = {**PLAIN_ENV, **self.env}
@@ -57,7 +63,10 @@ class RunningLab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """A lab with three workers, up for the module and gone after it."""
+    """A lab with three workers, up for the module and gone after it.
+
+    What the harness sent to it is looked at in the end: it must be what upstream knows, and what its role allows.
+    """
     folder = tmp_path_factory.mktemp("lab")
     made = RunningLab({"XDG_STATE_HOME": str(folder / "state"), "VIRTLAB_NAME": f"t{os.getpid()}"}, folder)
     up = made.virtlab("up")
@@ -65,4 +74,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     try:
         yield made
     finally:
+        sent = wire.problems(made.audit_log) if made.audit_log.exists() else []
         made.virtlab("down", "--purge")
+    assert sent == []

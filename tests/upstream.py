@@ -24,12 +24,14 @@ GONE = {"nmstate.io/v1alpha1": "nmstate.io/v1"}
 """Versions of documented manifests that upstream has removed, with the one that has the same fields."""
 
 
+FOLDER = Path(os.environ.get("VIRTLAB_CRDS") or Path(__file__).parents[2] / "shared" / "crds")
+
+
 def folder() -> Path:
     """The folder of upstream's CRD manifests; skips without one."""
-    found = Path(os.environ.get("VIRTLAB_CRDS") or Path(__file__).parents[2] / "shared" / "crds")
-    if not found.is_dir():
-        pytest.skip(f"needs upstream's CRD manifests (VIRTLAB_CRDS), found no folder {found}")
-    return found
+    if not FOLDER.is_dir():
+        pytest.skip(f"needs upstream's CRD manifests (VIRTLAB_CRDS), found no folder {FOLDER}")
+    return FOLDER
 
 
 @functools.cache

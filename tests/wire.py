@@ -116,10 +116,13 @@ def refused(asked: Iterable[Request], known: Iterable[Rule]) -> list[str]:
 
 
 def problems(log: Path) -> list[str]:
-    """What is wrong with what the harness sent: bodies that upstream does not know, requests that no role allows."""
+    """What is wrong with what the harness sent: bodies that upstream does not know, requests that no role allows.
+
+    Bodies are left alone where upstream's schemas are not at hand.
+    """
     found, known = list(events(log)), rules()
     wrong = [f"deploy/rbac.yaml does not allow to {text}" for text in refused(requests(found, known), known)]
-    for event in found:
+    for event in found if upstream.FOLDER.is_dir() else ():
         if event.get("requestObject") is not None:
             wrong += [f"{event['verb']} {event['requestURI']}: {text}" for text in _judged(event)]
     return sorted(set(wrong))

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from lab.embedded.apiserver import crdfiles
+from tests.upstream import folder
 
 FOLDER = Path(crdfiles.__file__).parent / "crds"
 OURS = {crd["metadata"]["name"]: crd for crd in crdfiles.load(FOLDER)}
 
 
-def upstream_folder() -> Path:
-    """The folder of upstream's CRD manifests: VIRTLAB_CRDS, or `shared/crds` beside the checkout."""
-    folder = Path(os.environ.get("VIRTLAB_CRDS") or Path(__file__).parents[4] / "shared" / "crds")
-    if not folder.is_dir():
-        pytest.skip(f"needs upstream's CRD manifests (VIRTLAB_CRDS), found no folder {folder}")
-    return folder
-
-
 def upstream() -> Iterator[dict[str, Any]]:
-    for path in sorted(upstream_folder().glob("*.yaml")):
+    for path in sorted(folder().glob("*.yaml")):
         yield from yaml.load_all(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

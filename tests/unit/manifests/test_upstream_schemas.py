@@ -20,7 +20,7 @@ from lab.nmstate import manifest as policies
 from lab.nmstate import restore
 from lab.target.inventory import load
 from lab.topology import lease, pods
-from lab.topology.residents import namespace
+from lab.topology.ground import namespace
 from tests import upstream
 
 ROOT = Path(__file__).parents[3]
