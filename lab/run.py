@@ -66,6 +66,7 @@ class Lab:
         with _timed(self.phases, "leftovers"):
             clean(self.client)
         self.capabilities = detect(self.client, self.target)
+        self.target = self.capabilities.target
         if not self.capabilities.workers:
             raise EnvironmentBroken(
                 f"a schedulable worker ({self.target.node_selector})", "there is none", self.client.server

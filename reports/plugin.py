@@ -172,6 +172,9 @@ class Live:
         if event.what == facts.WHAT:
             self._keep(event.data["fact"])
             return
+        if event.what == facts.CLUSTER:
+            self.terminal.line(f"{event.subject}: {event.text}")
+            return
         if event.kind == "noted":
             self._remember(event)
             self.terminal.note(f"{event.subject}: {event.text}" if event.subject else event.text)

@@ -35,6 +35,8 @@ _COLOURS = {
 _MARKS = {"passed": "✓", "failed": "✗", "broken": "⚡", "inconclusive": "?", "skipped": "-"}
 _ASCII_MARKS = {"passed": "+", "failed": "x", "broken": "!", "inconclusive": "?", "skipped": "-"}
 
+NOTHING = "nothing ran: this says nothing about the cluster (the reasons: virtlab capabilities, virtlab run --plan)"
+
 
 def print_json(text: str) -> None:
     """A document for the program that asked with `--json`."""
@@ -185,6 +187,8 @@ class Terminal:
         order = [*Verdict, "not run"]
         said = ", ".join(self.paint(f"{counts[v]} {v}", str(v)) for v in order if counts[v])
         self.line(f"{len(record.scenarios)} scenarios: {said}")
+        if set(counts) <= {Verdict.SKIPPED, "not run"} and record.scenarios:
+            self.block(NOTHING, Verdict.BROKEN)
         if record.broken:
             self.block("the environment broke: " + headline(record.broken), Verdict.BROKEN)
         for left in record.leftovers:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
-from lab.core import names
-from lab.core.errors import EnvironmentBroken, LabError, UsageError, verdict_of
+from lab.core import facts, names, trace
+from lab.core.errors import EnvironmentBroken, LabError, NeedUnmet, UsageError, verdict_of
 from lab.evidence import versions
 from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
@@ -31,6 +31,7 @@ from reports.terminal import JSON_FD, print_json
 from steps import plan
 
 EXIT_BROKEN = 10
+EXIT_NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 NEEDS = "needs:"
 SUBJECTS = {
     "localnet": "virtual machines on VLANs through localnet networks",
@@ -42,9 +43,12 @@ SUBJECTS = {
     "traffic": "what a disturbance does to traffic",
 }
 """Tags that say what a feature is about, to choose by (`-m bonding`)."""
-NO_TARGET = """no target was given, so there is nothing to run the scenarios on. Type one of
-    virtlab run --target targets/embedded.yaml        the embedded lab: needs nothing, is started and ended by the run
-    virtlab run --target FILE                         your cluster, described in FILE (see targets/)"""
+NO_TARGET = """no target was given, so there is nothing to run the scenarios on. Type
+    virtlab run --target targets/embedded.yaml        for the embedded lab: the run starts and ends it
+or, for your cluster (docs/real-cluster.md),
+    virtlab target init -o FILE                       writes what a look at it tells, and says what is yours to add
+    virtlab run --target FILE"""
+REMEDY = "what the target file can say of it: virtlab target schema; what the cluster has: virtlab doctor --target FILE"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +70,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
     group.addoption("--repeat", type=_times, default=1, metavar="N", help="how often to make each measured disturbance")
     group.addoption("--measure", action="store_true", help="record what traffic did, and judge none of it")
+    group.addoption(
+        "--require-all", action="store_true", help="a scenario whose needs are unmet is broken, not skipped"
+    )
     group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
 
 
@@ -178,6 +185,8 @@ class Run:
             self._lab = lab
             lab.open()
             lab.fault_each_policy(self._config.option.fault)
+            for line in lab.capabilities.brief():
+                trace.note("cluster", line, what=facts.CLUSTER)
             self.record.target |= lab.capabilities.facts
             self.record.versions |= lab.versions()
         return self._lab
@@ -193,8 +202,10 @@ class Run:
         if self.record.broken:
             pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
         capabilities = self.lab().capabilities
-        if unmet := capabilities.unmet(plan.wanted(item)):
-            pytest.skip("; ".join(unmet))
+        if unmet := "; ".join(capabilities.unmet(plan.wanted(item))):
+            if self._config.option.require_all:
+                raise NeedUnmet("every need of this scenario (--require-all)", unmet, self._target.name, REMEDY)
+            pytest.skip(unmet)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -270,11 +281,15 @@ class Run:
 
 
 def exit_code(status: int, record: RunRecord) -> int:
-    """pytest's own code, or 10 when the environment broke and no scenario says anything against the product."""
+    """pytest's own code; 10 when the environment broke and no scenario says anything against the product; 5, pytest's
+    code for no tests, when all of them were skipped."""
     verdicts = {s.verdict for s in record.scenarios}
     broken = bool(record.broken) or Verdict.BROKEN in verdicts
     ours = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)}
-    return EXIT_BROKEN if broken and Verdict.FAILED not in verdicts and status in ours else status
+    if broken and Verdict.FAILED not in verdicts and status in ours:
+        return EXIT_BROKEN
+    nothing = status == pytest.ExitCode.OK and verdicts <= {Verdict.SKIPPED, ""}
+    return EXIT_NOTHING if nothing else status
 
 
 def _times(text: str) -> int:

@@ -23,7 +23,7 @@ Feature: A Linux bridge over the main interface of every worker
     And every worker reaches the API servers
     And every worker stayed Ready
 
-  @needs:faults
+  @needs:faults @needs:outside:machine
   Scenario: Where no DHCP server answers, the policy is rolled back and Degraded
     Given the main interface carries the address of every worker
     And the DHCP server of the network machine answers nobody

@@ -1,4 +1,4 @@
-@localnet @needs:workers>=2
+@localnet @needs:workers>=2 @needs:localnet @needs:kubevirt @needs:bond:bond2 @needs:vlan:2024
 Feature: Virtual machines on a VLAN, through a localnet network
   The documented set-up: one node policy with an Open vSwitch bridge whose uplink is an LACP bond, one
   localnet network per VLAN, virtual machines with nothing but a port in that VLAN.
@@ -31,6 +31,7 @@ Feature: Virtual machines on a VLAN, through a localnet network
     When vm-b migrates to another worker
     Then vm-a and vm-b reach each other
 
+  @needs:vlan:1993
   Scenario: A VM on VLAN 1993 does not reach VLAN 2024
     Given the documented policy ovs-br1-vlan-trunk
     And a VM vm-c on VLAN 1993, which also has an address of VLAN 2024
@@ -40,7 +41,7 @@ Feature: Virtual machines on a VLAN, through a localnet network
     But vm-c does not reach the gateway of VLAN 2024
     And vm-c does not reach vm-a
 
-  @needs:ssh @needs:outside
+  @needs:ssh @needs:outside:vlan-2024
   Scenario: Guest access over SSH and over the serial console give the same answer
     Given the documented policy ovs-br1-vlan-trunk
     And a VM vm-a on VLAN 2024

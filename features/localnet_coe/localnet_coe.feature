@@ -1,4 +1,4 @@
-@localnet @needs:localnet @needs:network:external
+@localnet @needs:localnet @needs:kubevirt @needs:network:external
 Feature: A virtual machine on the network behind br-ex, with an address by DHCP
   The documented localnet example. The policy maps a localnet to the bridge that carries the nodes' own external traffic
   and touches nothing of it; the VM has no pod network, so that only its console and the external network lead to it.

@@ -1,4 +1,5 @@
-@traffic @localnet @needs:workers>=3 @needs:migration @needs:outside @needs:ssh
+@traffic @localnet @needs:workers>=3 @needs:localnet @needs:migration @needs:bond:bond2 @needs:vlan:2024 @needs:outside:vlan-2024
+@needs:ssh
 Feature: What a migration does to traffic
   Pings every 10 ms, a TCP stream with numbered records both ways and an SSH session run while VMs move. Every figure
   comes from packets, and lies on one clock with the phases of the migration.
@@ -20,6 +21,7 @@ Feature: What a migration does to traffic
     And the TCP session survived
     And vm-b kept its address
 
+  @needs:drain
   Scenario: A cancelled migration leaves traffic and VM as they are, and a drain takes the VM along with its traffic
     Given the policy ovs-br1-vlan-trunk is applied without spanning tree
     And a VM vm-a on VLAN 2024

@@ -1,4 +1,4 @@
-@nmcli @disruptive @needs:networkmanager @needs:workers>=2
+@nmcli @disruptive @needs:networkmanager @needs:workers>=2 @needs:bridge:br1
 Feature: A bridge on the main interface by nmcli, from a debug pod
 
   The documented way to try out what a node policy would do. `nmcli con down` of the main interface takes away the

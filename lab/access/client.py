@@ -43,12 +43,14 @@ class Client:
         self.discovery = Discovery(transport)
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None = None, context: str = "") -> Client:
+    def connect(cls, kubeconfig: Path | None = None, context: str = "", proxy: str = "") -> Client:
         """A client for a kubeconfig (None: KUBECONFIG, then ~/.kube/config). Talks to nobody yet.
+
+        `proxy` is the URL of an HTTP proxy that goes before the kubeconfig's and the environment's.
 
         Raises UsageError: no such file, no such context, unusable content.
         """
-        return cls(Transport(_kubeconfig.load(kubeconfig, context), kubeconfig or _kubeconfig.default_path()))
+        return cls(Transport(_kubeconfig.load(kubeconfig, context, proxy), kubeconfig or _kubeconfig.default_path()))
 
     def __repr__(self) -> str:
         return f"<Client {self.server}>"

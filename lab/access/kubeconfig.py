@@ -33,7 +33,7 @@ def default_path() -> Path | None:
     return None
 
 
-def load(path: Path | None, context: str = "") -> Any:
+def load(path: Path | None, context: str = "", proxy: str = "") -> Any:
     """An ApiClient (kubernetes.client.ApiClient) for a context ("" = the current one) of a kubeconfig.
 
     Raises UsageError: no file, not a kubeconfig, no such context, unusable credentials.
@@ -55,6 +55,7 @@ def load(path: Path | None, context: str = "") -> Any:
     if configuration.proxy is None and not _is_loopback(configuration.host):
         # kubectl never sends loopback traffic through HTTPS_PROXY; the kubernetes package would.
         configuration.proxy = environment_proxy
+    configuration.proxy = proxy or configuration.proxy
     return k8s.ApiClient(configuration)
 
 

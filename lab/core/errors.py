@@ -10,6 +10,7 @@
      │   ├─ ToolMissing           a program that should be there is not
      │   ├─ ProbeNotStarted       a probe never ran, so its silence says nothing
      │   └─ ClusterBusy           another run holds this cluster
+     ├─ NeedUnmet                 a scenario that had to run (--require-all) needs what the cluster has not
      ├─ ProductFailure            the product is at fault: what the assertion of a step raises
      ├─ WaitTimeout               wanted state not reached in time: carries the last observation and the history
      │   └─ EnvironmentTimeout    (also EnvironmentBroken) the same while preparing, before the product is judged
@@ -91,6 +92,10 @@ class ProbeNotStarted(EnvironmentBroken):
 
 class ClusterBusy(EnvironmentBroken):
     """Another run holds this cluster."""
+
+
+class NeedUnmet(LabError):
+    """A scenario cannot run here, and the run was to have none such. The next one may well."""
 
 
 class ProductFailure(LabError, AssertionError):

@@ -15,6 +15,8 @@ from lab.core import trace
 
 WHAT = "fact"
 """The sort of event that carries one, under the key `fact` of its data."""
+CLUSTER = "cluster"
+"""The sort of note that says what the cluster can do; shown to everybody, once."""
 OUTPUT_LIMIT = 4000
 """Characters of a command's output that a fact keeps."""
 

@@ -16,6 +16,7 @@ from lab.evidence.collect import Sources, collect
 from lab.evidence.tasks import BUDGET_S
 from lab.target.connect import connect
 from lab.target.inventory import load
+from lab.target.platform import settled
 
 DEFAULT = "targets/embedded.yaml"
 
@@ -50,6 +51,7 @@ def _sources(given: argparse.Namespace) -> Sources:
     """Of all workers, and of every namespace that a run left or the person names."""
     target = load(Path(given.target))
     client = connect(target)
+    target = settled(client, target)
     nodes = [str(n["metadata"]["name"]) for n in client.list(NODE, labels=target.node_selector)]
     spaces = [str(n["metadata"]["name"]) for n in client.list(NAMESPACE, labels=selector())]
     secrets = [image.password for image in target.images.values()]

@@ -22,11 +22,11 @@ class OutsideShell:
 
     def run(self, argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
         """Raises ToolMissing (the prefix' program), EnvironmentTimeout."""
-        return process.run([*self.host.exec, *argv], deadline=deadline, place=self.place)
+        return process.run(self.host.command(argv), deadline=deadline, place=self.place)
 
     def start(self, argv: Sequence[str]) -> process.Child:
         """A running command with stdout and stderr as pipes; end it with process.stop()."""
-        return process.start_process([*self.host.exec, *argv])
+        return process.start_process(self.host.command(argv))
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -78,7 +78,7 @@ class ProcessTalk:
 
     def __init__(self, shell: OutsideShell, argv: list[str]) -> None:
         self.place = shell.place
-        self._child = process.start_process([*shell.host.exec, *argv], stdin=process.PIPE)
+        self._child = process.start_process(shell.host.command(argv), stdin=process.PIPE)
         self._lines = _Lines()
 
     def ask(self, deadline: Deadline) -> Answer:

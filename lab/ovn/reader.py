@@ -29,7 +29,14 @@ class SwitchReader:
 
     def run(self, node: str, argv: Sequence[str], *, role: str = "controller", deadline: Deadline) -> CommandResult:
         """A command in the container with that role on *node*. Raises OperatorMissing, and as Client.exec."""
-        container = self._component.containers[role]
+        container = self._component.containers.get(role)
+        if not container:
+            raise OperatorMissing(
+                f"the container of OVN-Kubernetes for {role}",
+                "neither the target file nor the cluster tells",
+                f"node {node}",
+                "name namespace and containers in platform.ovn of the target file",
+            )
         return self._client.exec(self._pod(node), self._component.namespace, container, argv, deadline=deadline)
 
     def read(self, node: str, *, deadline: Deadline) -> NodeSwitch:

@@ -1,23 +1,25 @@
 """What this cluster can do, detected once; and whether a scenario's needs are met, with the reason for a person.
 
 A need is an expression as in a scenario's tag: `workers>=2`, `nmstate`, `localnet`, `migration`, `ovn`, `faults`,
-`ssh`, `console`, `networkmanager`, `outside:gateway-2024`, `disruptive`, `vlan:2024`, `network:machine`,
-`bond:bond2`, `bridge:br1`. It reports; skipping is for the caller.
+`ssh`, `console`, `networkmanager`, `outside:NAME`, `outside:vlan-2024`, `outside:machine` (the outside host in that network),
+`disruptive`, `drain`, `vlan:2024`, `network:machine`, `bond:bond2`, `bridge:br1`. It reports; skipping is for the caller.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lab.access import kinds
 from lab.access.client import Client
-from lab.access.errors import ApiError
+from lab.access.errors import ApiError, Forbidden
 from lab.access.kinds import Kind, Obj
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError, UsageError
 from lab.target.inventory import Component, Target
+from lab.target.platform import settled
 
 _COUNT = re.compile(r"(?P<what>workers)\s*(?P<op>>=|<=|==|=|>|<)\s*(?P<number>\d+)")
 _NAMED = re.compile(r"(?P<what>outside|vlan|network|bond|bridge|image):(?P<name>[\w.-]+)")
@@ -52,9 +54,6 @@ class Capabilities:
             return self._counted(need, match["op"], int(match["number"]))
         if match := _NAMED.fullmatch(need):
             return self._named(match["what"], match["name"])
-        if need == "disruptive":
-            allowed = self.target.allow_disruptive
-            return allowed, f"{self.target.source} {'allows' if allowed else 'does not allow'} disruptive scenarios"
         feature = self._make(need) if need in self.target.lab.needs else self.features.get(need)
         if feature is None:
             known = ", ".join(
@@ -62,11 +61,12 @@ class Capabilities:
                     *sorted(self.features),
                     "workers>=N",
                     "outside:NAME",
+                    "outside:vlan-ID",
+                    "outside:NETWORK",
                     "vlan:ID",
                     "network:NAME",
                     "bond:NAME",
                     "bridge:NAME",
-                    "disruptive",
                 ]
             )
             raise UsageError("a known need", f"{need!r}", "the tag @needs of a scenario", f"one of: {known}")
@@ -106,19 +106,55 @@ class Capabilities:
         return met, f"needs {need} (schedulable workers), found {have}: {names}"
 
     def _named(self, what: str, name: str) -> tuple[bool, str]:
+        roles = self.target.nics.roles
         have = {
-            "outside": list(self.target.outside),
+            "outside": [*self.target.outside, *self._with_outside()],
             "vlan": [str(n) for n in self.target.vlans],
             "network": list(self.target.networks),
-            "bond": list(self.target.nics.roles.bonds),
-            "bridge": list(self.target.nics.roles.bridges),
+            "bond": list(roles.bonds),
+            "bridge": list(roles.bridges),
             "image": list(self.target.images),
         }[what]
+        if name in have and what in ("vlan", "network"):
+            segment = self.target.vlan(int(name)) if what == "vlan" else self.target.network(name)
+            if not segment.pool[0]:
+                return False, f"needs addresses for its guests in {segment}, {self.target.source} names no pool there"
         return name in have, f"needs {what} {name}, {self.target.source} has {', '.join(have) or 'none'}"
+
+    def _with_outside(self) -> list[str]:
+        """The networks that have an outside host, as needs name them."""
+        vlans = [f"vlan-{segment.vlan}" for segment in self.target.vlans.values() if segment.outside]
+        return [*vlans, *(name for name, segment in self.target.networks.items() if segment.outside)]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, yes | no | what there is, why) for people: what the cluster can do, then what the target names."""
+        target, roles = self.target, self.target.nics.roles
+        rows = [("workers", str(len(self.workers)), ", ".join(self.workers) or "none is schedulable")]
+        rows += [(name, "yes" if f.present else "no", f.detail) for name, f in sorted(self.features.items())]
+        lists: dict[str, Sequence[str]] = {
+            "VLANs": [str(n) for n in target.vlans],
+            "networks": list(target.networks),
+            "bonds": [f"{name} ({', '.join(nics)})" for name, nics in roles.bonds.items()],
+            "bridges": [f"{name} ({', '.join(nics)})" for name, nics in roles.bridges.items()],
+        }
+        return rows + [
+            (name, str(len(have)), ", ".join(have) or f"{target.source} names none") for name, have in lists.items()
+        ]
+
+    def brief(self) -> list[str]:
+        """Two lines for the start of a run: what is there, and what is not with the reason."""
+        have = [name for name, feature in sorted(self.features.items()) if feature.present]
+        lack = [f"{name} ({f.detail})" for name, f in sorted(self.features.items()) if not f.present]
+        first = f"{len(self.workers)} workers; {', '.join(have) or 'nothing else'}"
+        return [first, *([f"not there: {'; '.join(lack)}"] if lack else [])]
 
 
 def detect(client: Client, target: Target) -> Capabilities:
-    """Asks the cluster once. Raises ApiDown and AccessDenied; anything else that is missing becomes a Feature."""
+    """Asks the cluster once, and settles what the target leaves open about its platform.
+
+    Raises ApiDown and AccessDenied; anything else that is missing becomes a Feature.
+    """
+    target = settled(client, target)
     nodes = client.list(kinds.NODE, labels=target.node_selector)
     workers = tuple(sorted(n["metadata"]["name"] for n in nodes if schedulable(n)))
     nmstate = _operator(client, "kubernetes-nmstate", kinds.NNCP, target.platform.nmstate)
@@ -136,6 +172,8 @@ def detect(client: Client, target: Target) -> Capabilities:
         "ssh": _ssh(kubevirt, target),
         "faults": _commands(target, target.faults, "faults"),
         "outside": Feature(bool(target.outside), ", ".join(target.outside) or f"{target.source} names no outside host"),
+        "disruptive": _allowed(target, "allow-disruptive", target.allow_disruptive),
+        "drain": _allowed(target, "allow-drain", target.allow_drain),
         "lab": _commands(target, target.lab.up, "lab.up"),
         # kubernetes-nmstate configures nodes through it (docs/deployment-arbitrary-cluster.md).
         "networkmanager": nmstate,
@@ -144,10 +182,14 @@ def detect(client: Client, target: Target) -> Capabilities:
         "cluster": client.server,
         "kubernetes": client.version(),
         "kubevirt": kubevirt.detail,
+        "platform": target.platform.type,
         "target": f"{target.name} ({target.source})",
         "workers": f"{len(workers)} of {len(nodes)} schedulable: {', '.join(workers)}",
     }
-    return Capabilities(target, workers, features, facts)
+    found = Capabilities(target, workers, features, facts)
+    facts["can"], *lack = found.brief()
+    facts |= {"cannot": lack[0].removeprefix("not there: ")} if lack else {}
+    return found
 
 
 def schedulable(node: Obj) -> bool:
@@ -166,6 +208,8 @@ def _operator(client: Client, name: str, kind: Kind, component: Component) -> Fe
     found = _kind(client, name, kind)
     if not found.present:
         return found
+    if not component.namespace:
+        return Feature(False, f"{name}: no pods {component.labels} in any namespace that may be looked at")
     pods = _running(client, component)
     where = f"pods {component.labels} in namespace {component.namespace}"
     return Feature(bool(pods), f"{name}: {len(pods)} running {where}" if pods else f"{name}: no running {where}")
@@ -184,7 +228,10 @@ def _kubevirt(client: Client) -> Feature:
         return Feature(False, "KubeVirt is not installed")
     if not client.serves(kinds.KUBEVIRT):
         return Feature(True, "version unknown")
-    found = client.list(kinds.KUBEVIRT)
+    try:
+        found = client.list(kinds.KUBEVIRT)
+    except Forbidden as error:
+        return Feature(True, f"version unknown: {error.found.splitlines()[0]}")
     status = (found[0].get("status") or {}) if found else {}
     if status.get("phase") != "Deployed":
         return Feature(False, f"KubeVirt is not deployed: phase {status.get('phase', 'unknown')!r}")
@@ -193,6 +240,8 @@ def _kubevirt(client: Client) -> Feature:
 
 def _ovn(client: Client, target: Target) -> Feature:
     component = target.platform.ovn
+    if not component.namespace:
+        return Feature(False, f"no pods {component.labels} in any namespace that may be looked at")
     pods = _running(client, component)
     where = f"pods {component.labels} in namespace {component.namespace}"
     if not pods:
@@ -219,6 +268,10 @@ def _ssh(kubevirt: Feature, target: Target) -> Feature:
         return kubevirt
     hosts = [host.name for host in target.outside.values() if host.connect]
     return Feature(True, f"by port-forward, or through {', '.join(hosts)}" if hosts else "by port-forward only")
+
+
+def _allowed(target: Target, key: str, allowed: bool) -> Feature:
+    return Feature(allowed, f"{target.source} says {key}: {'true' if allowed else 'false'}")
 
 
 def _commands(target: Target, argv: tuple[str, ...], key: str) -> Feature:

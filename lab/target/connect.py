@@ -42,6 +42,6 @@ def kubeconfig_of(target: Target) -> Path | None:
 
 def connect(target: Target) -> Client:
     """A client of the target's cluster that has answered once. Raises as kubeconfig_of, ApiDown, AccessDenied."""
-    client = Client.connect(kubeconfig_of(target), target.cluster.context)
+    client = Client.connect(kubeconfig_of(target), target.cluster.context, target.cluster.proxy)
     client.version()
     return client

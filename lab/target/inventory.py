@@ -5,26 +5,41 @@ Code reads names, NICs, VLANs, addresses and commands from here, and nothing els
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import shutil
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lab.core.errors import UsageError
 from lab.target.document import Section, read
+from lab.target.hosts import OutsideHost as OutsideHost
+from lab.target.hosts import program, read_host
 from lab.target.nics import Nics, read_nics
+from lab.target.segments import Segment as Segment
+from lab.target.segments import read_segment, read_vlans
+
+WORKERS = "node-role.kubernetes.io/worker="
+POD_IMAGE = "quay.io/quay/busybox:latest"
+LABELS = {
+    "ovn": "app=ovnkube-node",
+    "nmstate": "component=kubernetes-nmstate-handler",
+    "kubevirt": "kubevirt.io=virt-handler",
+}
+"""What the pods of the platform's parts carry everywhere, upstream and on OpenShift."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """How the API is reached: a kubeconfig file, or a command that prints the path of one; a context ("": current)."""
+    """How the API is reached: a kubeconfig file, or a command that prints the path of one; a context ("": current).
+
+    `proxy` is the URL of an HTTP proxy on the way; "" leaves it to the kubeconfig and the environment.
+    """
 
     kubeconfig: Path | None
     kubeconfig_command: tuple[str, ...]
     context: str
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,55 +57,24 @@ class LabCommands:
 
 @dataclass(frozen=True)
 class Component:
-    """Where a platform component's pods are: namespace, label selector, and the containers by role."""
+    """Where a platform component's pods are: namespace, label selector, and the containers by role.
+
+    Without namespace the file does not say, and it is looked for (:mod:`lab.target.platform`).
+    """
 
     namespace: str
     labels: str
-    containers: dict[str, str]
+    containers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Platform:
-    """`ovn.containers` has the roles nb, sb, controller."""
+    """`type` is openshift, kubernetes or "" (not known yet); `ovn.containers` has the roles nb, sb, controller."""
 
+    type: str
     ovn: Component
     nmstate: Component
     kubevirt: Component
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A layer 2 network that guests are put on: a VLAN, or an untagged network (`vlan` 0) that the target names.
-
-    `gateway` answers pings; `pool` is first and last address free for guests of a run; `outside` names the outside
-    host in it ("" none).
-    """
-
-    name: str
-    gateway: str
-    subnet: str
-    pool: tuple[str, str]
-    outside: str = ""
-    vlan: int = 0
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def prefix(self) -> int:
-        return ipaddress.ip_network(self.subnet).prefixlen
-
-    def address(self, index: int) -> str:
-        """The index-th address of the pool (0 is the first). Raises UsageError past its end."""
-        first, last = (ipaddress.ip_address(a) for a in self.pool)
-        found = first + index
-        if index < 0 or int(found) > int(last):
-            raise UsageError(f"address {index + 1} of {self}'s pool", f"it has {int(last) - int(first) + 1}")
-        return str(found)
-
-    def with_prefix(self, index: int) -> str:
-        """The same as `address/prefix`."""
-        return f"{self.address(index)}/{self.prefix}"
 
 
 @dataclass(frozen=True)
@@ -103,16 +87,6 @@ class Image:
     password: str
     memory_mib: int
     boot_s: int
-
-
-@dataclass(frozen=True)
-class OutsideHost:
-    """A host beside the cluster. `exec` is a command prefix; `connect` an argv with {host} and {port} whose stdin and
-    stdout are a TCP stream from there; either may be empty."""
-
-    name: str
-    exec: tuple[str, ...]
-    connect: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -145,6 +119,7 @@ class Target:
     faults: tuple[str, ...]
     thresholds: Thresholds
     allow_disruptive: bool
+    allow_drain: bool = False
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -179,157 +154,105 @@ class Target:
             raise UsageError(f"the outside host {name!r}", f"the target has {have}", str(self.source), "add it there")
         return self.outside[name]
 
-    def with_kubeconfig(self, path: Path) -> Target:
-        """The same target with the kubeconfig settled."""
-        return replace(self, cluster=replace(self.cluster, kubeconfig=path))
-
 
 def load(path: Path) -> Target:
     """Reads a target file. Raises UsageError with file, line, key, wanted and found."""
     top = read(path)
+    mirrors = _mirrors(top.section("registry-mirrors"))
     target = Target(
         name=top.text("name", path.stem),
         source=path,
         cluster=_cluster(top.required_section("cluster"), path),
         lab=_lab(top.section("lab")),
-        platform=_platform(top.required_section("platform")),
-        node_selector=_nodes(top.required_section("nodes")),
+        platform=_platform(top.section("platform")),
+        node_selector=_nodes(top.section("nodes")),
         nics=read_nics(top.required_section("nics")),
-        vlans=_vlans(top),
-        networks={name: _segment(below, f"network {name}") for name, below in top.named("networks").items()},
-        images={name: _image(name, below) for name, below in top.named("images").items()},
-        pod_image=top.text("pod-image", "quay.io/quay/busybox:latest"),
-        outside={name: _outside(name, below) for name, below in top.named("outside").items()},
-        faults=_program(top.argv("faults")),
+        vlans=read_vlans(top),
+        networks={name: read_segment(below, f"network {name}") for name, below in top.named("networks").items()},
+        images={name: _image(name, below, mirrors) for name, below in top.named("images").items()},
+        pod_image=_mirrored(top.text("pod-image", POD_IMAGE), mirrors),
+        outside={name: read_host(name, below, path) for name, below in top.named("outside").items()},
+        faults=program(top.texts("faults")),
         thresholds=_thresholds(top.section("thresholds")),
-        allow_disruptive=top.flag("allow-disruptive", False),
+        allow_disruptive=top.flag("allow-disruptive"),
+        allow_drain=top.flag("allow-drain"),
     )
     _check_outside(top, target)
-    top.end()
     return target
 
 
-def _program(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """`virtlab` and `python` mean the ones of this very installation when they are not on PATH."""
-    if argv and argv[0] in ("virtlab", "python") and not shutil.which(argv[0]):
-        return (str(Path(sys.executable).parent / argv[0]), *argv[1:])
-    return argv
-
-
 def _cluster(section: Section, path: Path) -> Cluster:
-    name = section.text("kubeconfig", "")
-    command = _program(section.argv("kubeconfig-command"))
-    context = section.text("context", "")
+    name = section.text("kubeconfig")
+    command = program(section.texts("kubeconfig-command"))
     if name and command:
         raise section.complain("kubeconfig-command", "a file or a command", "both", "keep one of the two")
-    section.end()
+    proxy = section.text("proxy")
+    if proxy and (urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname):
+        raise section.complain("proxy", "a URL such as http://proxy:3128", repr(proxy))
     found = Path(os.path.expandvars(name)).expanduser() if name else None
     if found and not found.is_absolute():
         found = path.parent / found
-    return Cluster(found, command, context)
+    return Cluster(found, command, section.text("context"), proxy)
 
 
 def _lab(section: Section | None) -> LabCommands:
     if section is None:
         return LabCommands()
-    up, down, status = (_program(section.argv(key)) for key in ("up", "down", "status"))
+    up, down, status = (program(section.texts(key)) for key in ("up", "down", "status"))
     below = section.section("needs")
-    needs = {name: _program(below.argv(name)) for name in below.keys()} if below else {}  # noqa: SIM118
-    section.end()
+    needs = {name: program(below.texts(name)) for name in below.keys()} if below else {}  # noqa: SIM118
     return LabCommands(up, down, status, needs)
 
 
-def _platform(section: Section) -> Platform:
-    ovn, nmstate, kubevirt = (_component(section.required_section(key)) for key in ("ovn", "nmstate", "kubevirt"))
-    section.end()
-    for role in ("nb", "sb", "controller"):
-        if role not in ovn.containers:
-            raise section.complain("ovn", f"containers.{role}", f"roles {sorted(ovn.containers)}", "name the container")
-    return Platform(ovn, nmstate, kubevirt)
+def _platform(section: Section | None) -> Platform:
+    found = {name: _component(section and section.section(name), labels) for name, labels in LABELS.items()}
+    return Platform(section.text("type") if section else "", found["ovn"], found["nmstate"], found["kubevirt"])
 
 
-def _component(section: Section) -> Component:
-    containers = section.section("containers")
-    names = {role: containers.text(role) for role in containers.keys()} if containers else {}  # noqa: SIM118
-    found = Component(section.text("namespace"), section.text("labels", ""), names)
-    section.end()
-    return found
+def _component(section: Section | None, labels: str) -> Component:
+    if section is None:
+        return Component("", labels)
+    below = section.section("containers")
+    containers = {role: below.text(role) for role in below.keys()} if below else {}  # noqa: SIM118
+    return Component(section.text("namespace"), section.text("labels", labels), containers)
 
 
-def _nodes(section: Section) -> str:
-    selector = section.text("selector")
-    section.end()
-    return selector
+def _nodes(section: Section | None) -> str:
+    return section.text("selector", WORKERS) if section else WORKERS
 
 
-def _vlans(top: Section) -> dict[int, Segment]:
-    found: dict[int, Segment] = {}
-    for section in top.sections("vlans"):
-        number = section.number("id", low=1, high=4094)
-        if number in found:
-            raise section.complain("id", "each VLAN once", f"{number} is there twice")
-        found[number] = _segment(section, f"VLAN {number}", number)
-    return found
+def _mirrors(section: Section | None) -> dict[str, str]:
+    return {name: section.text(name).rstrip("/") for name in section.keys()} if section else {}  # noqa: SIM118
 
 
-def _segment(section: Section, name: str, vlan: int = 0) -> Segment:
-    gateway = section.address("gateway")
-    subnet = section.parsed("subnet", "a network such as 192.168.24.0/24", ipaddress.ip_network)
-    first, last = section.parsed("pool", "first-last, such as 192.168.24.20-192.168.24.99", _pool)
-    for address, key in ((gateway, "gateway"), (first, "pool"), (last, "pool")):
-        if ipaddress.ip_address(address) not in subnet:
-            raise section.complain(key, f"an address in {subnet}", address)
-    low, middle, high = (int(ipaddress.ip_address(a)) for a in (first, gateway, last))
-    if low <= middle <= high:
-        raise section.complain("pool", f"a pool without the gateway {gateway}", f"{first}-{last}")
-    outside = section.text("outside", "")
-    section.end()
-    return Segment(name, gateway, str(subnet), (first, last), outside, vlan)
+def _mirrored(image: str, mirrors: Mapping[str, str]) -> str:
+    """The reference with the longest prefix that has a mirror replaced, at a slash."""
+    for prefix in sorted(mirrors, key=len, reverse=True):
+        if image.startswith(f"{prefix.rstrip('/')}/"):
+            return mirrors[prefix] + image.removeprefix(prefix.rstrip("/"))
+    return image
 
 
-def _pool(text: str) -> tuple[str, str]:
-    first, dash, last = (part.strip() for part in text.partition("-"))
-    if not dash:
-        raise ValueError("there is no dash")
-    low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
-    if low.version != high.version or int(low) > int(high):
-        raise ValueError("the first is above the last")
-    return str(low), str(high)
-
-
-def _image(name: str, section: Section) -> Image:
-    found = Image(
+def _image(name: str, section: Section, mirrors: Mapping[str, str]) -> Image:
+    return Image(
         name=name,
-        image=section.text("image"),
+        image=_mirrored(section.text("image"), mirrors),
         user=section.text("user"),
         password=section.text("password"),
-        memory_mib=section.number("memory-mib", 1024, low=64),
-        boot_s=section.number("boot-s", 300, low=1),
+        memory_mib=section.number("memory-mib", 1024),
+        boot_s=section.number("boot-s", 300),
     )
-    section.end()
-    return found
-
-
-def _outside(name: str, section: Section) -> OutsideHost:
-    run = _program(section.argv("exec"))
-    connect = _program(section.argv("connect"))
-    if connect and not all(any(mark in word for word in connect) for mark in ("{host}", "{port}")):
-        raise section.complain("connect", "a command with the words {host} and {port}", " ".join(connect))
-    section.end()
-    return OutsideHost(name, run, connect)
 
 
 def _thresholds(section: Section | None) -> Thresholds:
     if section is None:
         return Thresholds(1000, 5, 0, 1000)
-    found = Thresholds(
-        section.number("migration-gap-ms", 1000, low=1),
-        section.number("ping-count", 5, low=1, high=1000),
-        section.number("ping-loss-percent", 0, low=0, high=100),
-        section.number("failover-gap-ms", 1000, low=1),
+    return Thresholds(
+        section.number("migration-gap-ms", 1000),
+        section.number("ping-count", 5),
+        section.number("ping-loss-percent", 0),
+        section.number("failover-gap-ms", 1000),
     )
-    section.end()
-    return found
 
 
 def _check_outside(top: Section, target: Target) -> None:

@@ -74,17 +74,16 @@ def read_nics(section: Section) -> Nics:
     nodes = section.section("nodes")
     found = Nics(
         primary=section.text("primary"),
-        protected=section.texts("protected", ()),
-        allowed=section.texts("allowed", ()),
-        denied=section.texts("denied", ()),
+        protected=section.texts("protected"),
+        allowed=section.texts("allowed"),
+        denied=section.texts("denied"),
         roles=_roles(section),
-        nodes={name: _roles(nodes.required_section(name), end=True) for name in nodes.keys()} if nodes else {},  # noqa: SIM118
+        nodes={name: _roles(nodes.required_section(name)) for name in nodes.keys()} if nodes else {},  # noqa: SIM118
     )
     for roles in (found.roles, *found.nodes.values()):
         for key, ports in (("bonds", roles.bonds), ("bridges", roles.bridges)):
             for name, members in ports.items():
                 _check(section, found, key, name, members)
-    section.end()
     return found
 
 
@@ -95,11 +94,8 @@ def _check(section: Section, nics: Nics, key: str, name: str, members: Sequence[
             raise section.complain(key, f"ports that may be touched in {name}", f"{port!r}, {reason}")
 
 
-def _roles(section: Section, *, end: bool = False) -> Roles:
-    found = Roles(_ports(section.section("bonds")), _ports(section.section("bridges")))
-    if end:
-        section.end()
-    return found
+def _roles(section: Section) -> Roles:
+    return Roles(_ports(section.section("bonds")), _ports(section.section("bridges")))
 
 
 def _ports(section: Section | None) -> dict[str, tuple[str, ...]]:

@@ -34,6 +34,9 @@ CONFTEST = """
         def unmet(self, needs):
             return [f"needs {n}, found 2" for n in needs if n == "workers>=9"]
 
+        def brief(self):
+            return ["2 workers; nmstate, ovn", "not there: faults (no command)"]
+
 
     class FakeLab:
         def __init__(self, target, run_id, folder):
@@ -262,7 +265,9 @@ def test_a_fault_of_a_step_is_broken_with_its_traceback_and_stops_nothing(pytest
 def test_without_target_it_is_a_usage_error_with_the_commands_to_type(pytester: pytest.Pytester) -> None:
     result, _ = run(pytester, target=False)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*virtlab run --target targets/embedded.yaml*", "*virtlab run --target FILE*"])
+    result.stderr.fnmatch_lines(
+        ["*virtlab run --target targets/embedded.yaml*", "*virtlab target init -o FILE*", "*virtlab run --target FILE*"]
+    )
 
 
 def test_a_wrong_target_file_is_a_usage_error(pytester: pytest.Pytester) -> None:
@@ -277,6 +282,31 @@ def test_an_unmet_need_skips_with_its_reason(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*needs workers>=9, found 2*"])
     assert record["scenarios"][1]["verdict"] == "skipped"
     assert record["scenarios"][1]["reason"] == "needs workers>=9, found 2"
+
+
+def test_a_run_in_which_nothing_ran_is_not_green(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, "-k", "two", tags="@needs:workers>=9")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert record["exit_code"] == 5
+    result.stdout.fnmatch_lines(["1 scenarios: 1 skipped", "*nothing ran: this says nothing about the cluster*"])
+
+
+def test_with_require_all_an_unmet_need_is_red_with_its_reason_and_the_rest_still_runs(
+    pytester: pytest.Pytester,
+) -> None:
+    result, record = run(pytester, "--require-all", "-k", "one or two", tags="@needs:workers>=9")
+    assert result.ret == 10
+    assert [s["verdict"] for s in record["scenarios"]] == ["passed", "broken"]
+    result.stdout.fnmatch_lines(["*wanted: every need of this scenario (--require-all)*", "*found: needs workers>=9*"])
+    assert "the environment broke" not in result.stdout.str()
+    text = (pytester.path / "out" / "r1" / "junit.xml").read_text()
+    assert "needs workers&gt;=9, found 2" in text
+
+
+def test_a_run_begins_with_what_the_cluster_can_do(pytester: pytest.Pytester) -> None:
+    result, _ = run(pytester)
+    lines = [line for line in result.stdout.lines if line.startswith("cluster: ")]
+    assert lines == ["cluster: 2 workers; nmstate, ovn", "cluster: not there: faults (no command)"]
 
 
 def test_waits_show_what_they_wait_for(pytester: pytest.Pytester) -> None:

@@ -16,7 +16,11 @@ TARGET = load(Path(__file__).parents[3] / "targets" / "embedded.yaml")
 HAVE = Capabilities(
     TARGET,
     ("worker-1", "worker-2"),
-    {"nmstate": Feature(False, "kubernetes-nmstate is not installed"), "ovn": Feature(True, "3 running pods")},
+    {
+        "nmstate": Feature(False, "kubernetes-nmstate is not installed"),
+        "ovn": Feature(True, "3 running pods"),
+        "drain": Feature(True, "mine.yaml says allow-drain: true"),
+    },
 )
 
 
@@ -32,7 +36,9 @@ HAVE = Capabilities(
         ("outside:tor", False, "needs outside tor"),
         ("vlan:7", False, "2024, 1993"),
         ("bond:bond2", True, "bond2"),
-        ("disruptive", True, "allows"),
+        ("drain", True, "mine.yaml says allow-drain: true"),
+        ("outside:vlan-2024", True, "vlan-2024"),
+        ("outside:vlan-7", False, "needs outside vlan-7"),
     ],
 )
 def test_a_need_is_answered_with_its_reason(need: str, met: bool, part: str) -> None:
@@ -44,6 +50,25 @@ def test_a_need_is_answered_with_its_reason(need: str, met: bool, part: str) -> 
 def test_an_unknown_need_is_a_mistake_in_the_feature_and_no_skip() -> None:
     with pytest.raises(UsageError, match=r"(?s)'nmstat'.*nmstate"):
         HAVE.meets("nmstat")
+
+
+def test_a_network_that_gives_addresses_itself_has_none_for_scenarios_that_choose_theirs() -> None:
+    leased = replace(TARGET.vlan(2024), pool=("", ""), dhcp=True)
+    have = replace(HAVE, target=replace(TARGET, vlans={2024: leased}))
+    met, reason = have.meets("vlan:2024")
+    assert not met
+    assert "names no pool there" in reason
+    with pytest.raises(UsageError, match="a pool of addresses of VLAN 2024"):
+        leased.address(0)
+
+
+def test_the_table_and_the_two_lines_say_what_is_there_and_why_not() -> None:
+    rows = {name: (have, why) for name, have, why in HAVE.rows()}
+    assert rows["workers"] == ("2", "worker-1, worker-2")
+    assert rows["nmstate"] == ("no", "kubernetes-nmstate is not installed")
+    assert rows["VLANs"] == ("2", "2024, 1993")
+    assert rows["bonds"][1].startswith("bond1 (enp6s0f0, enp6s0f1), bond2")
+    assert HAVE.brief() == ["2 workers; drain, ovn", "not there: nmstate (kubernetes-nmstate is not installed)"]
 
 
 def test_only_the_unmet_are_listed() -> None:
