@@ -1,8 +1,9 @@
 """What this cluster can do, detected once; and whether a scenario's needs are met, with the reason for a person.
 
 A need is an expression as in a scenario's tag: `workers>=2`, `nmstate`, `localnet`, `migration`, `ovn`, `faults`,
-`ssh`, `console`, `networkmanager`, `outside:NAME`, `outside:vlan-2024`, `outside:machine` (the outside host in that network),
-`disruptive`, `drain`, `vlan:2024`, `network:machine`, `bond:bond2`, `bridge:br1`. It reports; skipping is for the caller.
+`ssh`, `console`, `networkmanager`, `outside:NAME` (a host), `outside:vlan-2024` and `outside:machine` (the outside host
+in that network), `disruptive`, `drain`, `vlan:2024`, `network:machine`, `bond:bond2`, `bridge:br1`. It reports;
+skipping is for the caller.
 """
 
 from __future__ import annotations
