@@ -29,6 +29,8 @@ from lab.topology.scene import GuestVm, Scene
 NAMESPACED: tuple[Kind, ...] = (POD, VM, VMI, VMIM, NAD, EVENT)
 CLUSTER_WIDE: tuple[Kind, ...] = (NNCP, NNCE, NNS, NODE)
 LOG_LINES = 400
+CONTROLLER = "kubevirt.io=virt-controller"
+"""How KubeVirt labels the pods that decide (pkg/virt-operator/resource/generate/components)."""
 CONSOLE_BYTES = 65536
 GUEST = {
     "ip.txt": "ip addr; echo; ip route; ip -6 route; echo; ip neigh",
@@ -105,6 +107,8 @@ def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Itera
                 f"nodes/{node}/ovn-{role}.db", partial(read_database, reader, node, role, deadline), database=True
             )
     platform = sources.target.platform
+    virt = platform.kubevirt.namespace
+    yield Task("logs/kubevirt", partial(_logs, client, virt, CONTROLLER, (), deadline))
     for name, component in (("nmstate", platform.nmstate), ("kubevirt", platform.kubevirt), ("ovn", platform.ovn)):
         yield Task(
             f"logs/{name}",

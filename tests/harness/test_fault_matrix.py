@@ -83,6 +83,23 @@ def asked_and_unanswered(folder: Path, scenario: dict[str, Any]) -> bool:
     return ("echo request" in said or "who-has" in said) and "192.168.24.1 > 192.168.24." not in said
 
 
+DECISIONS = {
+    "logs/kubevirt/virt-controller-": "vm-a: phase Scheduled",
+    "logs/kubevirt/virt-handler-": "vm-a: phase Running",
+    "logs/nmstate/nmstate-handler-": "ovs-br1-vlan-trunk",
+    "logs/ovn/ovnkube-node-": "port ",
+    "/virt-launcher-vm-a-": "starts; vlan-2024 02:",
+}
+"""Where an operator's log is in the evidence, and what it must say of the objects of a scenario on VLAN 2024."""
+
+
+def operators_without_a_word(folder: Path, scenario: dict[str, Any]) -> list[str]:
+    """Operators whose logs in the evidence do not tell what they decided."""
+    files = {name: folder / scenario["evidence"] / name for name in scenario["evidence_files"]}
+    said = {part: "".join(f.read_text() for name, f in files.items() if part in name) for part in DECISIONS}
+    return [part for part, words in DECISIONS.items() if words not in said[part]]
+
+
 @pytest.mark.parametrize("expected", MATRIX, ids=lambda e: e.fault.split()[0])
 def test_a_fault_turns_exactly_its_scenarios_red_and_the_reason_names_it(lab: RunningLab, expected: Expected) -> None:
     code, record, said = lab.run("--fault", expected.fault, *CHOSEN)
@@ -94,6 +111,7 @@ def test_a_fault_turns_exactly_its_scenarios_red_and_the_reason_names_it(lab: Ru
         if wanted == "failed":
             assert [word for word in expected.names if word not in scenario["reason"]] == [], scenario["reason"]
             assert asked_and_unanswered(lab.folder / "out" / record["run_id"], scenario), scenario["evidence_missing"]
+            assert operators_without_a_word(lab.folder / "out" / record["run_id"], scenario) == []
     assert code == 1
     assert lab.virtlab("fault", "list").stdout.count("set:") == 0
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from lab.embedded.kube import events
+from lab.embedded.kube import events, told
 from lab.embedded.kube.errors import KubeError
 from lab.embedded.model.kinds import EVENT, Kind
 
@@ -64,6 +64,7 @@ class Kube:
         self._session: aiohttp.ClientSession | None = None
         self._watched: set[aiohttp.ClientResponse] = set()
         self._repeats = events.Repeats()
+        self._states = told.States()
 
     def session(self) -> aiohttp.ClientSession:
         """The pool, made on first use inside the running loop."""
@@ -124,6 +125,7 @@ class Kube:
         body = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
         path = kind.path(_namespace(obj), obj["metadata"]["name"], subresource)
         answer: Obj = await self.raw("PUT", path, body=body)
+        self._states.wrote(kind, _namespace(obj), obj["metadata"]["name"], body)
         return answer
 
     async def patch(
@@ -146,6 +148,7 @@ class Kube:
             body = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         path = kind.path(namespace, name, subresource)
         answer: Obj = await self.raw("PATCH", path, body=body, params=params, content_type=CONTENT_TYPES[type])
+        self._states.wrote(kind, namespace, name, body)
         return answer
 
     async def delete(
@@ -176,6 +179,7 @@ class Kube:
         """
         body = events.body(regarding, type, reason, message, component, self.host)
         name, count = self._repeats.note(body)
+        told.event(body)
         try:
             if count > 1:
                 again = {"count": count, "lastTimestamp": body["lastTimestamp"]}

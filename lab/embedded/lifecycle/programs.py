@@ -31,6 +31,7 @@ from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.handler import NmstateHandler
 from lab.embedded.node.nmstate.settings import folder as nmstate_folder
 from lab.embedded.node.ovnkube import OvnKube
+from lab.embedded.node.programlogs import ComponentLogs
 from lab.embedded.node.server import serve_agent
 from lab.embedded.node.virthandler import VirtHandler
 from lab.embedded.node.zone import Zone
@@ -79,6 +80,7 @@ async def controllers(layout: Layout, spec: LabSpec) -> None:
             cert=pki.server_cert,
             key=pki.server_key,
             nmstate=spec.release,
+            log=layout.logs / "controllers.log",
         )
     )
 
@@ -106,6 +108,7 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
         agent_token=keys.token(layout, keys.AGENT),
     )
     ctx.rundir.mkdir(parents=True, exist_ok=True)
+    logging.getLogger().addHandler(ComponentLogs(ctx.rundir))
     launchers = Launchers()
     ovnkube = OvnKube(ctx)
     parts = {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers, "the pod network": ovnkube.zone.answers}

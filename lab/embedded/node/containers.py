@@ -74,7 +74,12 @@ class LogStream:
 
 
 def parse(line: bytes) -> tuple[str, bytes] | None:
-    """Timestamp and content (newline included when the line was full) of one CRI log line."""
+    """Timestamp and content (newline included when the line was full) of one CRI log line.
+
+    Lines of Open vSwitch's and OVN's daemons are understood as well: ``TIME|NUMBER|MODULE|LEVEL|...``.
+    """
+    if b"|" in line[:32] and line[:4].isdigit():
+        return line.partition(b"|")[0].decode("ascii", "replace"), line + b"\n"
     parts = line.rstrip(b"\n").split(b" ", 3)
     if len(parts) < 4:
         return None

@@ -16,6 +16,7 @@ from typing import Any
 from lab.embedded.node.agentview import AgentView
 from lab.embedded.node.binding import Bindings
 from lab.embedded.node.console import Console
+from lab.embedded.node.containers import LogFile
 from lab.embedded.node.domain import Domain, Host, Nic, qemu_argv
 from lab.embedded.node.launcher import Launcher
 from lab.embedded.node.migration import Progress
@@ -24,6 +25,8 @@ from lab.embedded.node.qemu import Event, Qemu, QemuFailed
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 POWERDOWN_SECONDS = 2.0
+TOLD = frozenset({"MIGRATION", "POWERDOWN", "RESET", "RESUME", "SHUTDOWN", "STOP", "WATCHDOG", "GUEST_PANICKED"})
+"""Events of QEMU that the launcher's log tells."""
 
 
 class Guest:
@@ -67,6 +70,8 @@ class Guest:
     async def start(self, host: Host, files: dict[str, Path], log_file: Path, *, incoming: bool) -> None:
         """Build the wire and start QEMU. Raises LabError; nothing of QEMU is left running then."""
         self.role, self.fresh = ("target", False) if incoming else ("owner", True)
+        nics = ", ".join(f"{nic.name} {nic.mac} on {nic.pod_if} ({nic.binding})" for nic in self.domain.nics)
+        self.say(f"domain {self.domain.name}: {'waits for the guest of a migration' if incoming else 'starts'}; {nics}")
         await self._bindings.build(self.domain.nics)
         netns = self.launcher.netns
         self._qemu = await Qemu.start(
@@ -82,6 +87,10 @@ class Guest:
         self.spawn(self.view.run(), "agent")
         kind = await self._qemu.command("qom-get", {"path": "/machine", "property": "type"})
         self.machine = str(kind).removesuffix("-machine")
+
+    def say(self, text: str) -> None:
+        """A line of the launcher's own log."""
+        LogFile(self.launcher.log).write("stderr", text.encode())
 
     def spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         """Run something that ends with the guest."""
@@ -151,11 +160,16 @@ class Guest:
             except QemuFailed as error:
                 log.warning("%s: %s: %s", self.domain.name, event.get("event"), error)
         self.status = await self.qemu.wait()
+        why = self.qemu.exit_reason
+        self.say(f"domain {self.domain.name}: QEMU ended with status {self.status}{f' ({why})' if why else ''}")
         self.ended.set()
         self._changed()
 
     async def _event(self, event: Event) -> None:
         name, data = event.get("event"), event.get("data") or {}
+        if name in TOLD:
+            what = ", ".join(f"{key} {value}" for key, value in data.items())
+            self.say(f"domain {self.domain.name}: {name} {what}".rstrip())
         if self.progress is not None:
             await self.progress.event(event)
         if name == "VSERPORT_CHANGE":

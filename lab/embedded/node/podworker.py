@@ -19,7 +19,7 @@ from lab.embedded.host import netns as namespaces
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import POD
 from lab.embedded.node import nad as nads
-from lab.embedded.node import rootfs
+from lab.embedded.node import programlogs, rootfs
 from lab.embedded.node.cni import Cni, network_status
 from lab.embedded.node.cnierror import CniError
 from lab.embedded.node.containers import LogFile, Process, command_of, environment
@@ -110,6 +110,8 @@ class PodWorker:
         return self.folder / container / "root"
 
     def log_file(self, container: str) -> LogFile:
+        if self.stands_for_programs:
+            return LogFile(programlogs.path_of(self.tools.ctx.rundir, container))
         return LogFile(self.folder / f"{container}.log")
 
     def state(self, container: str) -> ContainerState | None:

@@ -32,7 +32,8 @@ from lab.embedded.operators.objects import Obj, dig
 from lab.embedded.operators.reconcile import Controller
 from lab.embedded.operators.recorder import Recorder
 from lab.embedded.operators.scheduler import Scheduler
-from lab.embedded.operators.setup import SystemPods, install, install_crds, register_all
+from lab.embedded.operators.setup import install, install_crds, register_all
+from lab.embedded.operators.systempods import SystemPods, system_pods
 from lab.embedded.operators.virtapi.agents import Agents
 from lab.embedded.operators.virtapi.app import VirtApi
 from lab.embedded.operators.vm import VmController
@@ -62,6 +63,8 @@ class Config:
     virtapi_port: int = 9444
     mac_pool: bool = True
     nmstate: NmstateRelease = KNOWN[-1]
+    log: Path | None = None
+    """The file of this process's log, which the virt-controller pod shows."""
 
     @property
     def launcher_image(self) -> str:
@@ -113,7 +116,7 @@ class Operators:
             MigrationController(kube, informers, self.recorder, self.launcher, self.migrations),
             EvacuationController(kube, informers, self.recorder, self.migrations),
             NodeController(kube, informers, self.node_recorder),
-            SystemPods(kube, informers, config.kubevirt_version),
+            SystemPods(kube, informers, system_pods(config.kubevirt_version, config.log)),
         )
 
     def kubevirt(self) -> Obj | None:

@@ -1,5 +1,4 @@
-"""What the operators put into a fresh cluster: namespaces, their custom resources, the KubeVirt CR, registrations,
-and the pod on whose network virt-api stands.
+"""What the operators put into a fresh cluster: namespaces, their custom resources, the KubeVirt CR, registrations.
 
 Everything here is "make it so" and may be run again.
 """
@@ -11,23 +10,14 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.embedded.kube import Informers, Kube, KubeError
-from lab.embedded.model.kinds import APISERVICE, CRD, KUBEVIRT, MIGRATION_POLICY, NAMESPACE, NODE, POD, Kind
+from lab.embedded.kube import Kube, KubeError
+from lab.embedded.model.kinds import APISERVICE, CRD, KUBEVIRT, MIGRATION_POLICY, NAMESPACE, Kind
 from lab.embedded.operators import names
 from lab.embedded.operators.admission.handlers import Hook
 from lab.embedded.operators.objects import (
     Obj,
-    deleting,
-    dig,
-    has_condition,
-    labels_of,
-    name_of,
-    namespace_of,
     now,
-    phase_of,
-    uid_of,
 )
-from lab.embedded.operators.reconcile import Controller
 from lab.embedded.operators.virtapi.app import GROUP, VERSIONS
 from lab.embedded.operators.webhooks import configurations, register
 
@@ -130,62 +120,5 @@ def api_service(version: str, url: str, ca: Path) -> Obj:
             "versionPriority": 15,
             "caBundle": base64.b64encode(ca.read_bytes()).decode(),
             "service": {"namespace": names.SYSTEM_NAMESPACE, "name": "virt-api", "port": 443},
-        },
-    }
-
-
-class SystemPods(Controller):
-    """Keeps one virt-api pod on the pod network, on a node that is alive: port-forwards are dialled from it."""
-
-    KEY = "virt-api"
-
-    def __init__(self, kube: Kube, informers: Informers, version: str) -> None:
-        super().__init__("system-pods")
-        self.kube, self.version = kube, version
-        self.pods, self.nodes = informers.get(POD), informers.get(NODE)
-        self.watch(self.pods, lambda pod: (self.KEY,) if self._is_ours(pod) else ())
-        self.watch(self.nodes, lambda node: () if has_condition(node, "Ready") else (self.KEY,))
-        self.enqueue(self.KEY)
-
-    async def reconcile(self, key: str) -> float | None:
-        ours = [pod for pod in self.pods.items.values() if self._is_ours(pod)]
-        good = [pod for pod in ours if self._usable(pod)]
-        for pod in ours:
-            if pod not in good and not deleting(pod):
-                await self._delete(pod)
-        if not good:
-            made = await self.kube.create(POD, virt_api_pod(self.version))
-            await self.pods.wait_for(lambda items: any(uid_of(pod) == uid_of(made) for pod in items.values()), 10.0)
-        return None
-
-    def _is_ours(self, pod: Obj) -> bool:
-        key, _, value = names.VIRT_API_LABEL.partition("=")
-        return namespace_of(pod) == names.SYSTEM_NAMESPACE and labels_of(pod).get(key) == value
-
-    def _usable(self, pod: Obj) -> bool:
-        if deleting(pod) or phase_of(pod) in ("Succeeded", "Failed"):
-            return False
-        node = dig(pod, "spec", "nodeName")
-        return not node or has_condition(self.nodes.items.get(node), "Ready")
-
-    async def _delete(self, pod: Obj) -> None:
-        try:
-            # Without grace: its node may be gone, and nothing is lost with it.
-            await self.kube.delete(POD, name_of(pod), namespace_of(pod), uid=uid_of(pod), grace=0)
-        except KubeError as error:
-            if not error.not_found:
-                raise
-
-
-def virt_api_pod(version: str) -> Obj:
-    return {
-        "metadata": {
-            "generateName": "virt-api-",
-            "namespace": names.SYSTEM_NAMESPACE,
-            "labels": {"kubevirt.io": "virt-api", "app.kubernetes.io/component": "kubevirt"},
-        },
-        "spec": {
-            "containers": [{"name": "virt-api", "image": f"quay.io/kubevirt/virt-api:{version}"}],
-            "terminationGracePeriodSeconds": 0,
         },
     }
