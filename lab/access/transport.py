@@ -10,6 +10,7 @@ import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from urllib3.exceptions import (
 )
 
 from lab.access.errors import ApiError, api_error
+from lab.access.kubeconfig import tls_context
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import ApiDown
@@ -76,6 +78,11 @@ class Transport:
     def close(self) -> None:
         """Ends the pooled connections; a later request opens new ones."""
         self._pool.clear()
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """The TLS settings for connections that the pool does not make. Made once: reading certificates takes long."""
+        return tls_context(self.configuration)
 
     def headers(self) -> dict[str, str]:
         """Credentials and user agent for one request, refreshed by the package's hook when they expire."""

@@ -80,7 +80,7 @@ def judged(capture: Capture, read: Callable[[Callable[[str, str], None]], Iterat
 
     *capture* may hold an inventory already. Raises as *read* does.
     """
-    with _uncollected():
+    with uncollected():
         scanner = Scanner(capture, capture.tables, capture.facts)
         for source in read(capture.note):
             scan(source, scanner, capture)
@@ -101,7 +101,7 @@ def conclude(capture: Capture, read: Callable[[Callable[[str, str], None]], Iter
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Without the search for cycles: a million rows make none, and looking through them takes a tenth of the time."""
     was = gc.isenabled()
     gc.disable()

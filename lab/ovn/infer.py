@@ -171,10 +171,11 @@ def _ports(hosts: dict[str, State]) -> dict[int, str]:
     """The node that most local legs of a zone name."""
     ports: dict[int, Counter[str]] = {}
     for state, size in Counter(hosts.values()).items():
-        for zone, rows in state.per_zone():
-            for row in rows:
+        for legs, zones in state.zones.items():
+            for row in legs.rows:
                 if row.local and row.port.startswith("rtos-"):
-                    ports.setdefault(zone, Counter())[row.port.removeprefix("rtos-")] += size
+                    for zone in bits(zones):
+                        ports.setdefault(zone, Counter())[row.port.removeprefix("rtos-")] += size
     return {zone: min(counts, key=lambda n: (-counts[n], n)) for zone, counts in ports.items()}
 
 
@@ -237,17 +238,19 @@ def _has_port(state: State) -> bool:
 def _cut(topology: Topology, masked: dict[str, State]) -> None:
     """Rows with src-ip are printed last and every zone has one: without it and without others' subnets, it was cut."""
     for family in {6 if ":" in prefix else 4 for prefix in topology.owner}:
-        ended: set[int] = set()
-        have: dict[int, int] = Counter()
+        mine = [prefix for prefix in masked if (":" in prefix) == (family == 6)]
         subnets = [prefix for prefix in topology.owner if (":" in prefix) == (family == 6)]
-        for prefix, state in masked.items():
-            if (":" in prefix) == (family == 6):
-                for zone, rows in state.per_zone():
-                    ended |= {zone} if any(row.policy == "src-ip" for row in rows) else set()
-                    have[zone] += prefix in topology.owner
+        ended = 0
+        for prefix in mine:
+            for legs, zones in masked[prefix].zones.items():
+                ended |= zones if any(row.policy == "src-ip" for row in legs.rows) else 0
+        have: Counter[int] = Counter()
+        for prefix in set(subnets).intersection(mine):
+            for zones in masked[prefix].zones.values():
+                have.update(bits(zones & ~ended))
         for zone, node in topology.by_zone.items():
             own = sum((":" in prefix) == (family == 6) for prefix in node.subnets)
-            if zone not in ended and have[zone] < len(subnets) - (own or 1):
+            if not ended >> zone & 1 and have[zone] < len(subnets) - (own or 1):
                 topology.zones[zone].cut = topology.zones[zone].cut or f"its last IPv{family} rows are not there"
 
 

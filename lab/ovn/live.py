@@ -26,7 +26,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError, UsageError
 from lab.core.wait import Periodic
 from lab.ovn import inventory as inv
-from lab.ovn.audit import Result, conclude
+from lab.ovn.audit import Result, conclude, uncollected
 from lab.ovn.capture import Capture, scan
 from lab.ovn.dump import Scanner
 from lab.ovn.nbdata import GLOBAL, POLICIES, PORTS, ROUTER, ROUTERS, ROUTES
@@ -187,7 +187,8 @@ def _judged(picture: Picture, more: list[Obj]) -> Result:
             capture.note(str(place), f"not read: {reading.error.headline}")
             capture.unusable.append(str(place))
     capture.unusable += [what for what, _ in picture.places.missing]
-    result = conclude(capture, lambda note: _sources(picture.readings))
+    with uncollected():
+        result = conclude(capture, lambda note: _sources(picture.readings))
     if result is None:
         raise UsageError(
             f"routes of {ROUTER}", capture.instead(), "the zones of the cluster", "is this OVN-Kubernetes?"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lab.ovn import remedies
 from lab.ovn.findings import CLASSES, INFO, MAJOR, Finding, Line
-from lab.ovn.tables import SELF, Leg, State, Tables
+from lab.ovn.tables import Leg, State, Tables
 from lab.ovn.topology import NodeInfo, Topology
 
 
@@ -74,9 +74,13 @@ def _right_everywhere(node: NodeInfo, state: State, right: str, topology: Topolo
     """Whether every zone but the node's own has one plain row to it, and that one none but to itself."""
     own = 1 << node.zone if node.zone is not None else 0
     others = sum(1 << zone for zone in topology.by_zone) & ~own
-    rest = {legs.rows: zones for legs, zones in state.zones.items() if legs.rows != (Leg(right),)}
-    plain = sum(zones for legs, zones in state.zones.items() if legs.rows == (Leg(right),))
-    return plain == others and all(zones == own and rows == (Leg(SELF),) for rows, zones in rest.items())
+    plain = 0
+    for legs, zones in state.zones.items():
+        if len(legs.rows) == 1 and legs.rows[0][:2] == (right, "dst-ip"):
+            plain |= zones
+        elif zones != own or any(row.policy == "dst-ip" and not row.local for row in legs.rows):
+            return False
+    return plain == others
 
 
 def _maybe_own(topology: Topology, zone: int, prefix: str, what: str) -> bool:

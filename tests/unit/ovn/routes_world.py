@@ -48,7 +48,7 @@ class World:
         return f"{NETS[self.net][1]}{node + 20}" if family == 4 else f"{NETS[self.net][3]}{node + 20:x}"
 
     def subnet(self, node: int, family: int) -> str:
-        return f"10.128.{8 * node}.0/21" if family == 4 else f"fd01:0:0:{node + 1:x}::/64"
+        return f"10.{128 + node // 32}.{8 * node % 256}.0/21" if family == 4 else f"fd01:0:0:{node + 1:x}::/64"
 
     def cluster(self, family: int) -> str:
         return "10.128.0.0/14" if family == 4 else "fd01::/48"
@@ -58,7 +58,7 @@ class World:
 
     def start(self, owner: int, index: int) -> list[str]:
         """A VM on its home node; its addresses."""
-        addresses = [] if self.six else [f"10.128.{8 * owner}.{index + 10}"]
+        addresses = [] if self.six else [f"10.{128 + owner // 32}.{8 * owner % 256}.{index + 10}"]
         addresses += [f"fd01:0:0:{owner + 1:x}::{index + 10:x}"] if 6 in self.families() else []
         for address in addresses:
             self.vms[address] = (owner, owner)
