@@ -16,6 +16,7 @@ from pathlib import Path
 from lab.embedded.host import netns as namespaces
 from lab.embedded.host.command import CommandFailed, run
 from lab.embedded.host.link import ip, ip_json
+from lab.embedded.model.vlans import spans
 from lab.embedded.node import bridgeconf, cable, spoofcheck
 from lab.embedded.node.bridgeconf import BridgeConf, Obj, Tuning
 from lab.embedded.node.cnierror import CniError
@@ -89,7 +90,7 @@ async def _plug(host: str, conf: BridgeConf) -> None:
 
 async def _tag(host: str, conf: BridgeConf) -> None:
     """The port's VLANs; refused where they would not tag anything, since a silent port would be in the wrong VLAN."""
-    wanted = f"vlan {conf.vlan}" if conf.vlan else f"vlanTrunk {_ranges(conf.trunk)}"
+    wanted = f"vlan {conf.vlan}" if conf.vlan else f"vlanTrunk {' '.join(spans(conf.trunk))}"
     link = await _link(conf.bridge) or {}
     filtering = link.get("linkinfo", {}).get("info_data", {}).get("vlan_filtering")
     try:
@@ -97,7 +98,7 @@ async def _tag(host: str, conf: BridgeConf) -> None:
             await run(["bridge", "vlan", "del", "dev", host, "vid", str(vid)])
         if conf.vlan:
             await run(["bridge", "vlan", "add", "dev", host, "vid", str(conf.vlan), "pvid", "untagged"])
-        for vlans in _ranges(conf.trunk).split():
+        for vlans in spans(conf.trunk):
             await run(["bridge", "vlan", "add", "dev", host, "vid", vlans])
     except CommandFailed as error:
         why = _answer(error)
@@ -113,17 +114,6 @@ async def _tag(host: str, conf: BridgeConf) -> None:
 async def _vlans(port: str) -> list[int]:
     said = (await run(["bridge", "-j", "vlan", "show", "dev", port])).stdout.strip()
     return [entry["vlan"] for found in json.loads(said or "[]") for entry in found.get("vlans") or []]
-
-
-def _ranges(vlans: tuple[int, ...]) -> str:
-    """`2-4 7`: the IDs as iproute2 takes them, neighbours together."""
-    spans: list[list[int]] = []
-    for vlan in vlans:
-        if spans and vlan == spans[-1][1] + 1:
-            spans[-1][1] = vlan
-        else:
-            spans.append([vlan, vlan])
-    return " ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 async def _tune(wanted: Tuning, ifname: str, netns: str) -> None:

@@ -65,8 +65,6 @@ def test_empty_state_is_empty() -> None:
         ("{interfaces: [{name: a, type: bond, link-aggregation: {mode: 1, port: [e]}},"
          " {name: b, type: bond, link-aggregation: {mode: 1, port: [e]}}]}",
          "Port e is overbooked by two controller: b, a"),
-        ("{interfaces: [{name: l, type: linux-bridge, bridge: {port: [{name: e, vlan: {mode: access, tag: 5}}]}}]}",
-         "VLAN filtering of port e cannot be set, the kernel of this node has no bridge VLAN filtering"),
         ("{interfaces: [{name: l, type: linux-bridge, bridge: {options: {stp: {enabled: true, hello-time: 11}}}}]}",
          "Desired STP hello time 11 is not in the range of [1,10]"),
         ("{interfaces: [{name: a, type: ethernet, controller: x}, {name: x, type: bond, link-aggregation: {mode: 1,"

@@ -197,7 +197,7 @@ def test_what_the_node_cannot_have_is_said() -> None:
         {"name": "bond9", "type": "bond", "link-aggregation": bond},
         {"name": "bond8", "type": "bond", "state": "absent"},
     ]}  # fmt: skip
-    assert not_set(parse(with_default_vlans(state))) == [
+    assert not_set(parse(with_default_vlans(state)), filters=False) == [
         "br1: VLAN filtering of ens3 (trunk 2-4094) is not set, the kernel has no bridge VLAN filtering; "
         "the bridge passes all VLANs",
         "enp6s0f0: auto-gateway: false, dhcp-client-id is not set, the node's DHCP client takes what the server gives",

@@ -19,7 +19,7 @@ import yaml
 
 from lab.embedded.errors import LabError
 from lab.embedded.host.command import run
-from lab.embedded.host.link import ip, tx_checksum_off
+from lab.embedded.host.link import bridge, ip, tx_checksum_off
 from lab.embedded.host.ovs import Ovs
 from lab.embedded.node.nmstate.desired import Desired
 from lab.embedded.node.nmstate.dhcp import DhcpClients
@@ -107,7 +107,7 @@ class Node:
             moved = bool(steps) and bool(_addresses(checkpoint) - _addresses(await self._read()))
             if moved and probes is not None:
                 await probes.reconnect()
-            return Outcome(tuple(steps.lines()), tuple(not_set(desired)), moved)
+            return Outcome(tuple(steps.lines()), tuple(not_set(desired, filters=checkpoint.filters)), moved)
 
     def _leave_others(self, checkpoint: Host, planned: Host) -> None:
         # Upstream nmstate changes NetworkManager's profiles themselves; here they are nobody's but their owner's.
@@ -183,6 +183,7 @@ class Node:
         for name in steps.offloads:
             await tx_checksum_off(name)
         await ip(steps.after)
+        await bridge(steps.vlans)
         for name, enabled in steps.ipv6:
             await _write(IPV6_CONF / name / "disable_ipv6", "0" if enabled else "1")
         if steps.dns is not None:
@@ -194,15 +195,15 @@ class Node:
     async def _change_ovs(self, steps: Steps) -> None:
         if not steps.ovs:
             return
-        for bridge in steps.stp_pause:
-            await self.ovs.vsctl("set", "Bridge", bridge, "stp_enable=false")
+        for name in steps.stp_pause:
+            await self.ovs.vsctl("set", "Bridge", name, "stp_enable=false")
         for bond in steps.lacp_restart:
             await self.ovs.vsctl("set", "Port", bond, "lacp=off")
         try:
             await self.ovs.vsctl(*steps.ovs)
         finally:
-            for bridge in steps.stp_pause:
-                await self.ovs.vsctl("--if-exists", "set", "Bridge", bridge, "stp_enable=true")
+            for name in steps.stp_pause:
+                await self.ovs.vsctl("--if-exists", "set", "Bridge", name, "stp_enable=true")
 
     async def rollback(self, checkpoint: Host, planned: Host) -> None:
         """Put back what the step checkpoint -> planned had changed, and see to it that it is so."""
@@ -228,6 +229,7 @@ class Node:
             with contextlib.suppress(OSError):
                 await tx_checksum_off(name)
         await self._tolerant(["ip", "-force", "-batch", "-"], steps.after)
+        await self._tolerant(["bridge", "-force", "-batch", "-"], steps.vlans)
         try:
             rest = Steps(ipv6=steps.ipv6, dns=steps.dns, dhcp_start=steps.dhcp_start)
             await self.execute(rest, resume=True)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from lab.embedded.node.nmstate.bonds import own_bond
-from lab.embedded.node.nmstate.desired import Iface, trunk_tags
+from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Iface, trunk_tags
 from lab.embedded.node.nmstate.draft import Draft, enslave
-from lab.embedded.node.nmstate.errors import invalid
+from lab.embedded.node.nmstate.errors import invalid, unsupported
 from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Link, Port, PortVlan
 
 STP_OPTIONS = {  # nmstate's name: (iproute2's, factor)
@@ -27,6 +27,7 @@ BRIDGE_OPTIONS = {
     "group-forward-mask": ("group_fwd_mask", 1),
     "group-fwd-mask": ("group_fwd_mask", 1),
     "multicast-querier": ("mcast_querier", 1),
+    "vlan-default-pvid": ("vlan_default_pvid", 1),
 }
 
 
@@ -38,17 +39,57 @@ def linux_bridge(draft: Draft, iface: Iface) -> None:
     if link is None:
         link = draft.links[name] = Link(name, "bridge", up=True)
     draft.links[name] = replace(link, up=True, options=_bridge_options(link, section.get("options", {})))
-    if iface.ports is None:
-        return
-    for port in [item.name for item in draft.links.values() if item.master == name]:
-        if port not in iface.ports:
-            draft.set_link(port, master="")
-    for port in iface.ports:
-        draft.stand_alone(port)
-        if draft.links.get(port) is None or draft.links[port].master != name:
-            draft.release(port)
-        enslave(draft, port)
-        draft.set_link(port, master=name)
+    if iface.ports is not None:
+        for port in [item.name for item in draft.links.values() if item.master == name]:
+            if port not in iface.ports:
+                draft.set_link(port, master="", vlan=None)
+        for port in iface.ports:
+            draft.stand_alone(port)
+            if draft.links.get(port) is None or draft.links[port].master != name:
+                draft.release(port)
+            enslave(draft, port)
+            draft.set_link(port, master=name)
+    _filter_vlans(draft, iface)
+
+
+def _filter_vlans(draft: Draft, iface: Iface) -> None:
+    """nmstate (nm/settings/bridge.rs): a bridge that is given ports filters VLANs if one of them has any."""
+    ports = iface.data.get("bridge", {}).get("port")
+    for port in ports or ():
+        wanted = port.get("vlan")
+        if wanted and wanted != DEFAULT_TRUNK and not draft.filters:
+            raise unsupported(
+                f"Linux bridge {iface.name}: VLAN filtering of port {port['name']} cannot be set, the kernel of this "
+                "node has no bridge VLAN filtering; leave `vlan` out, or tag on an ovs-bridge"
+            )
+        if wanted is not None and draft.filters:
+            draft.set_link(port["name"], vlan=port_vlan(wanted))
+    bridge = draft.links[iface.name]
+    options = dict(bridge.options)
+    filtered = any(link.vlan is not None for link in draft.links.values() if link.master == iface.name)
+    pvid = options.get("vlan_default_pvid", 1)
+    if pvid != 1 and not draft.filters:
+        raise unsupported(
+            f"Linux bridge {iface.name}: vlan-default-pvid {pvid} cannot be set, the kernel of this node has no bridge "
+            "VLAN filtering"
+        )
+    if pvid != 1 and not filtered:
+        raise invalid(
+            f"Linux bridge {iface.name} has vlan-default-pvid different than 1 but VLAN filtering is not enabled."
+        )
+    if not draft.filters:
+        options.pop("vlan_default_pvid", None)
+    elif ports is not None:
+        options["vlan_filtering"] = int(filtered)
+    draft.links[iface.name] = replace(bridge, options=tuple(sorted(options.items())))
+
+
+def port_vlan(section: Mapping[str, Any]) -> PortVlan | None:
+    """``vlan`` of a port of a Linux bridge; an empty one, or VLAN 0, leaves the port with the default VLAN alone."""
+    trunks, tag = tuple(sorted(set(trunk_tags(section.get("trunk-tags", ()))))), section.get("tag") or None
+    if not trunks and tag is None:
+        return None
+    return PortVlan("trunk" if trunks else "access", tag, trunks, bool(trunks and tag))
 
 
 def _bridge_options(link: Link, wanted: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:

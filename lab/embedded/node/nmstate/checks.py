@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from lab.embedded.node.nmstate.desired import CONTROLLERS, DEFAULT_TRUNK, Iface, trunk_tags
+from lab.embedded.node.nmstate.desired import CONTROLLERS, Iface, trunk_tags
 from lab.embedded.node.nmstate.errors import MalformedState, invalid, unsupported
 
 IMPOSSIBLE = ("dummy", "vlan", "vxlan", "vrf", "mac-vlan", "mac-vtap", "macsec", "infiniband", "ipsec", "hsr",
@@ -117,13 +117,7 @@ def _check_linux_bridge(iface: Iface) -> None:
         if value is not None and not low <= value <= high:
             raise invalid(f"Desired STP {key.replace('-', ' ')} {value} is not in the range of [{low},{high}]")
     for port in bridge.get("port", ()):
-        vlan = port.get("vlan")
-        _check_vlan(vlan, port["name"])
-        if vlan and vlan != DEFAULT_TRUNK:
-            raise unsupported(
-                f"Linux bridge {iface.name}: VLAN filtering of port {port['name']} cannot be set, the kernel of this "
-                "node has no bridge VLAN filtering; leave `vlan` out, or tag on an ovs-bridge"
-            )
+        _check_vlan(port.get("vlan"), port["name"])
 
 
 def _check_vlan(vlan: Mapping[str, Any] | None, port: str) -> None:

@@ -18,6 +18,7 @@ class Draft:
         self.links = dict(host.links)
         self.bridges = dict(host.bridges)
         self.dhcp = set(host.dhcp)
+        self.filters = host.filters
 
     def host(self) -> Host:
         return Host(links=self.links, bridges=self.bridges)
@@ -36,7 +37,7 @@ class Draft:
 
     def release(self, name: str) -> None:
         """Take ``name`` out of whatever holds it now."""
-        self.set_link(name, master="")
+        self.set_link(name, master="", vlan=None)
         for bond, (bridge, port) in self.host().bonds().items():
             if name in port.members:
                 self.set_members(bond, bridge.name, port, tuple(m for m in port.members if m != name))
@@ -87,7 +88,7 @@ class Draft:
 def unconfigure(draft: Draft, name: str) -> None:
     """A former port is left down and without addresses, as a device that no profile is active on."""
     draft.dhcp.discard(name)
-    draft.set_link(name, master="", up=False, addresses=frozenset(), dynamic=frozenset())
+    draft.set_link(name, master="", vlan=None, up=False, addresses=frozenset(), dynamic=frozenset())
 
 
 def enslave(draft: Draft, name: str) -> None:

@@ -50,6 +50,7 @@ def merge(current: Host, desired: Desired) -> Host:
         dhcp=frozenset(name for name in draft.dhcp if name in draft.links),
         dns_servers=current.dns_servers if desired.dns is None else tuple(desired.dns.get("server", ())),
         dns_search=current.dns_search if desired.dns is None else tuple(desired.dns.get("search", ())),
+        filters=current.filters,
     )
 
 

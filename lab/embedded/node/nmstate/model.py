@@ -15,6 +15,16 @@ INTEGRATION_BRIDGE = "br-int"
 
 
 @dataclass(frozen=True)
+class PortVlan:
+    """VLAN settings of a bridge's port; ``mode`` is ``access`` or ``trunk``."""
+
+    mode: str
+    tag: int | None = None
+    trunks: tuple[int, ...] = ()
+    native: bool = False
+
+
+@dataclass(frozen=True)
 class Link:
     """A kernel link.
 
@@ -37,16 +47,8 @@ class Link:
     ipv6: bool = True
     options: tuple[tuple[str, int], ...] = ()
     """Linux bridge options as iproute2 spells them, in its units."""
-
-
-@dataclass(frozen=True)
-class PortVlan:
-    """VLAN settings of an OVS port; ``mode`` is ``access`` or ``trunk``."""
-
-    mode: str
-    tag: int | None = None
-    trunks: tuple[int, ...] = ()
-    native: bool = False
+    vlan: PortVlan | None = None
+    """VLANs of a port of a Linux bridge that filters them; the bridge's default VLAN is not among them."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Host:
     dhcp: frozenset[str] = frozenset()
     dns_servers: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
+    filters: bool = False
+    """The kernel's bridges can filter VLANs."""
 
     def bond(self, name: str) -> tuple[Bridge, Port] | None:
         """Where the bond called ``name`` lives, alone or in an ovs-bridge."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lab.embedded.node.nmstate.bridges import BRIDGE_OPTIONS
 from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, Desired, Iface
 
 HEARD = frozenset({"miimon", "lacp_rate", "primary", "updelay", "downdelay"})
@@ -14,10 +15,13 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def not_set(desired: Desired) -> list[str]:
-    """One text for each interface and subject, in order."""
+def not_set(desired: Desired, *, filters: bool) -> list[str]:
+    """One text for each interface and subject, in order; ``filters``: the kernel's bridges can filter VLANs."""
     return [
-        text for iface in desired.interfaces if iface.up for text in (*_filtering(iface), *_bond(iface), *_dhcp(iface))
+        text
+        for iface in desired.interfaces
+        if iface.up
+        for text in (*(() if filters else _filtering(iface)), *_bridge(iface), *_bond(iface), *_dhcp(iface))
     ]
 
 
@@ -31,6 +35,17 @@ def _filtering(iface: Iface) -> Iterator[str]:
             f"{iface.name}: VLAN filtering of {', '.join(filtered)} (trunk 2-4094) is not set, the kernel has no "
             "bridge VLAN filtering; the bridge passes all VLANs"
         )
+
+
+def _bridge(iface: Iface) -> Iterator[str]:
+    bridge = iface.data.get("bridge")
+    if iface.type != "linux-bridge" or not isinstance(bridge, Mapping):
+        return
+    if unheard := sorted(set(bridge.get("options", {})) - {"stp", *BRIDGE_OPTIONS}):
+        yield f"{iface.name}: bridge options {', '.join(unheard)} are not set, this node's handler does not know them"
+    for port in bridge.get("port", ()):
+        if unheard := sorted(key for key in port if key.startswith("stp-")):
+            yield f"{iface.name}: {', '.join(unheard)} of port {port['name']} is not set"
 
 
 def _bond(iface: Iface) -> Iterator[str]:

@@ -10,12 +10,13 @@ import asyncio
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from lab.embedded.host.command import CommandFailed
-from lab.embedded.host.link import ip_json
+from lab.embedded.host.link import bridge_vlans, bridges_filter, ip_json
 from lab.embedded.host.ovs import Ovs, Row, rows
 from lab.embedded.node.nmstate.bonds import REALISED
 from lab.embedded.node.nmstate.dhcp import DhcpClients
@@ -25,7 +26,7 @@ from lab.embedded.node.nmstate.transition import BOND_KEY, LOCAL_KEY, ROLE_KEY
 OVS_TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 BRIDGE_OPTIONS = (
     "stp_state", "forward_delay", "hello_time", "max_age", "priority", "ageing_time", "group_fwd_mask",
-    "mcast_snooping", "mcast_querier",
+    "mcast_snooping", "mcast_querier", "vlan_filtering", "vlan_default_pvid",
 )  # fmt: skip
 MAIN_TABLES = {"main": 254, "default": 253, "local": 255}
 IPV6_CONF = Path("/proc/sys/net/ipv6/conf")
@@ -36,12 +37,15 @@ class Reader:
 
     def __init__(self, ovs: Ovs, nics: Collection[str], dhcp: DhcpClients, dns: Path) -> None:
         self.ovs, self.nics, self.dhcp, self.dns = ovs, frozenset(nics), dhcp, dns
+        self._filters: bool | None = None
 
     async def read(self) -> Host:
         """The Host as it is now. Raises CommandFailed."""
         links, routes4, routes6, tables = await asyncio.gather(
             ip_json(["addr", "show"]), self._routes("-4"), self._routes("-6"), self._tables()
         )
+        if self._filters is None:
+            self._filters = await bridges_filter()
         servers, search = self._dns()
         return build(
             links,
@@ -52,6 +56,8 @@ class Reader:
             ipv6_off=_ipv6_off([str(link["ifname"]) for link in links]),
             dns_servers=servers,
             dns_search=search,
+            filters=self._filters,
+            vlans=await bridge_vlans() if any(map(_filtering, links)) else (),
         )
 
     async def _tables(self) -> dict[str, list[Row]]:
@@ -105,8 +111,10 @@ def build(
     ipv6_off: Collection[str] = (),
     dns_servers: tuple[str, ...] = (),
     dns_search: tuple[str, ...] = (),
+    filters: bool = False,
+    vlans: Sequence[Mapping[str, Any]] = (),
 ) -> Host:
-    """A Host from ``ip -j -d addr``, ``ip -j -d route`` and the rows of the OVSDB tables."""
+    """A Host from ``ip -j -d addr``, ``ip -j -d route``, the rows of the OVSDB tables and ``bridge -j vlan``."""
     bridges = _bridges(tables)
     internals = {name for bridge in bridges.values() for name in (bridge.name, *_internal(bridge))}
     found: dict[str, Link] = {}
@@ -114,6 +122,9 @@ def build(
         link = _link(raw, nics, internals, ipv6_off)
         if link is not None:
             found[link.name] = link
+    for name, vlan in _port_vlans(links, vlans).items():
+        if name in found:
+            found[name] = replace(found[name], vlan=vlan)
     shown = {
         name: _with_local(bridge, found.get(name)) if bridge.role != BOND_ROLE else bridge
         for name, bridge in bridges.items()
@@ -127,6 +138,7 @@ def build(
         dhcp=frozenset(dhcp),
         dns_servers=dns_servers,
         dns_search=dns_search,
+        filters=filters,
     )
 
 
@@ -184,6 +196,39 @@ def _link(
         if kind == "bridge"
         else (),
     )
+
+
+def _filtering(raw: Mapping[str, Any]) -> bool:
+    return bool(_options(raw).get("vlan_filtering"))
+
+
+def _options(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    info = raw.get("linkinfo") or {}
+    return (info.get("info_data") or {}) if info.get("info_kind") == "bridge" else {}
+
+
+def _port_vlans(links: Sequence[Mapping[str, Any]], vlans: Sequence[Mapping[str, Any]]) -> dict[str, PortVlan]:
+    """VLANs of ports beside the default one of their bridge, which nmstate does not show either."""
+    defaults = {str(raw["ifname"]): int(_options(raw).get("vlan_default_pvid", 1)) for raw in links if _filtering(raw)}
+    masters = {str(raw["ifname"]): str(raw.get("master", "")) for raw in links}
+    found: dict[str, PortVlan] = {}
+    for row in vlans:
+        name = str(row["ifname"])
+        if masters.get(name) not in defaults:
+            continue
+        tag: int | None = None
+        trunks: set[int] = set()
+        for entry in row.get("vlans", ()):
+            if entry["vlan"] == defaults[masters[name]]:
+                continue
+            if {"PVID", "Egress Untagged"} <= set(entry.get("flags", ())):
+                tag = int(entry["vlan"])
+            else:
+                trunks |= set(range(entry["vlan"], entry.get("vlanEnd", entry["vlan"]) + 1))
+        if tag is not None or trunks:
+            native = bool(trunks and tag)
+            found[name] = PortVlan("trunk" if trunks else "access", tag, tuple(sorted(trunks)), native)
+    return found
 
 
 def _route(raw: Mapping[str, Any]) -> Route | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 from typing import Any
 
+from lab.embedded.model.vlans import runs
 from lab.embedded.node.nmstate.model import BOND_ROLE, Bond, Bridge, Host, Link, Port, PortVlan
 
 Doc = dict[str, Any]
@@ -116,8 +117,18 @@ def _linux_bridge(host: Host, link: Link) -> Doc:
     for key, name in {"multicast-snooping": "mcast_snooping", "multicast-querier": "mcast_querier"}.items():
         if name in options:
             shown[key] = bool(options[name])
-    ports = sorted(item.name for item in host.links.values() if item.master == link.name)
-    return {"options": shown, "port": [{"name": name} for name in ports]}
+    if "vlan_default_pvid" in options:
+        shown["vlan-default-pvid"] = options["vlan_default_pvid"]
+    ports = sorted((item for item in host.links.values() if item.master == link.name), key=lambda item: item.name)
+    return {"options": shown, "port": [_linux_port(port) for port in ports]}
+
+
+def _linux_port(link: Link) -> Doc:
+    document: Doc = {"name": link.name}
+    if link.vlan is not None:
+        # As nmstate reads them (nispor/linux_bridge_port_vlan.rs): an access port has an empty list of trunk tags.
+        document["vlan"] = {**vlan(link.vlan), "trunk-tags": ranges(link.vlan.trunks)}
+    return document
 
 
 def _bridge(bridge: Bridge) -> Doc:
@@ -158,7 +169,7 @@ def _port(port: Port) -> Doc:
 
 
 def vlan(setting: PortVlan) -> Doc:
-    """The VLAN settings of an OVS port; consecutive trunk tags become one range."""
+    """The VLAN settings of a port; consecutive trunk tags become one range."""
     document: Doc = {"mode": setting.mode}
     if setting.mode == "trunk":
         document["trunk-tags"] = ranges(setting.trunks)
@@ -170,13 +181,7 @@ def vlan(setting: PortVlan) -> Doc:
 
 def ranges(tags: tuple[int, ...]) -> list[Doc]:
     """``trunk-tags`` for a set of numbers."""
-    runs: list[list[int]] = []
-    for tag in sorted(set(tags)):
-        if runs and tag == runs[-1][1] + 1:
-            runs[-1][1] = tag
-        else:
-            runs.append([tag, tag])
-    return [{"id": low} if low == high else {"id-range": {"min": low, "max": high}} for low, high in runs]
+    return [{"id": low} if low == high else {"id-range": {"min": low, "max": high}} for low, high in runs(tags)]
 
 
 def _aggregation(port: Port) -> Doc:

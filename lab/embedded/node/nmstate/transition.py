@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from lab.embedded.node.nmstate.model import BOND_ROLE, Bond, Bridge, Host, Link, Port, Route
+from lab.embedded.model.vlans import spans
+from lab.embedded.node.nmstate.model import BOND_ROLE, Bond, Bridge, Host, Link, Port, PortVlan, Route
 
 T = TypeVar("T")
 ROLE_KEY, BOND_KEY, LOCAL_KEY = "nmstate-role", "nmstate-bond", "nmstate-local"
@@ -20,7 +21,7 @@ ROLE_KEY, BOND_KEY, LOCAL_KEY = "nmstate-role", "nmstate-bond", "nmstate-local"
 
 @dataclass(frozen=True)
 class Steps:
-    """What to run, in this order: stop DHCP, ``before``, ``ovs``, offloads, ``after``, ipv6, DNS, start DHCP.
+    """What to run, in this order: stop DHCP, ``before``, ``ovs``, offloads, ``after``, ``vlans``, ipv6, DNS, DHCP.
 
     ``stp_pause`` names the bridges whose spanning tree is off while ``ovs`` runs, ``lacp_restart`` the bonds whose LACP
     is off before it.
@@ -33,6 +34,7 @@ class Steps:
     lacp_restart: tuple[str, ...] = ()
     offloads: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    vlans: tuple[str, ...] = ()
     ipv6: tuple[tuple[str, bool], ...] = ()
     dns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     dhcp_start: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class Steps:
             *(f"ip {line}" for line in self.before),
             *(f"ovs-vsctl {part}" for part in vsctl),
             *(f"ip {line}" for line in self.after),
+            *(f"bridge {line}" for line in self.vlans),
             *(f"dns {self.dns}" for _ in [0] if self.dns is not None),
             *(f"dhcp on {name}" for name in self.dhcp_start),
         ]
@@ -66,6 +69,7 @@ def transition(current: Host, target: Host) -> Steps:
         lacp_restart=_lacp_restart(current, target),
         offloads=tuple(_offloads(current, target, reborn)),
         after=tuple(_after(current, target, known)),
+        vlans=tuple(_vlans(target, known)),
         ipv6=tuple(
             (name, link.ipv6)
             for name, link in sorted(target.links.items())
@@ -106,6 +110,7 @@ def restoration(checkpoint: Host, planned: Host, now: Host) -> Host:
         dhcp=(now.dhcp - (planned.dhcp - checkpoint.dhcp)) | checkpoint.dhcp,
         dns_servers=checkpoint.dns_servers,
         dns_search=checkpoint.dns_search,
+        filters=now.filters,
     )
 
 
@@ -203,6 +208,34 @@ def _bridge_lines(link: Link, was: Link | None) -> list[str]:
     options = [f"{key} {value}" for key, value in link.options if was is None or dict(was.options).get(key) != value]
     if options:
         lines.append(f"link set dev {link.name} type bridge {' '.join(options)}")
+    return lines
+
+
+def _vlans(target: Host, known: Mapping[str, Link]) -> list[str]:
+    """VLANs of ports of Linux bridges. A port that joins has the bridge's default VLAN, one that leaves has none."""
+    lines: list[str] = []
+    for name, link in sorted(target.links.items()):
+        bridge, was = target.links.get(link.master), known.get(name)
+        if bridge is None or bridge.kind != "bridge":
+            continue
+        stays = was is not None and was.master == link.master and link.master in known
+        old = (was.vlan if was is not None and stays else None) or PortVlan("access")
+        new = link.vlan or PortVlan("access")
+        if new != old:
+            lines += _vlan_lines(name, old, new, dict(bridge.options).get("vlan_default_pvid", 1))
+    return lines
+
+
+def _vlan_lines(port: str, old: PortVlan, new: PortVlan, default: int) -> list[str]:
+    was, becomes = set(old.trunks), set(new.trunks)
+    gone = (was | ({old.tag} if old.tag else set())) - becomes - ({new.tag} if new.tag else set())
+    # Adding a VLAN again sets its flags anew: what was the untagged one becomes one of the trunk.
+    fresh = becomes - (was - ({old.tag} if old.tag else set()))
+    lines = [f"vlan del dev {port} vid {span}" for span in spans(gone)]
+    lines += [f"vlan add dev {port} vid {span}" for span in spans(fresh)]
+    if new.tag != old.tag or (new.tag and new.tag in fresh):
+        untagged = new.tag or default
+        lines += [f"vlan add dev {port} vid {untagged} pvid untagged"] if untagged else []
     return lines
 
 

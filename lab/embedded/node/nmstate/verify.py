@@ -29,7 +29,7 @@ DEBUG = {
 }
 BRIDGE_OPTIONS = (
     "stp", "mac-ageing-time", "group-forward-mask", "multicast-snooping", "multicast-querier", "rstp",
-    "mcast-snooping-enable", "fail-mode",
+    "mcast-snooping-enable", "fail-mode", "vlan-default-pvid",
 )  # fmt: skip
 VIRTUAL = ("bond", "linux-bridge", "ovs-bridge", "ovs-interface")
 
@@ -48,7 +48,9 @@ def verify(desired: Desired, host: Host) -> None:
         elif iface.up:
             if found is None:
                 raise _failed(f"Failed to find desired interface {iface.name} {DEBUG.get(kind, kind)}")
-            _compare(f"{iface.name}.interface", wanted(iface, kind), _comparable(iface, found, host))
+            _compare(
+                f"{iface.name}.interface", wanted(iface, kind, filters=host.filters), _comparable(iface, found, host)
+            )
             _working(iface, host)
             _verify_copied_mac(iface, kind, host)
     _verify_mappings(desired, host)
@@ -88,8 +90,11 @@ def _differ(path: str, desire: Any, current: Any) -> None:
     raise _failed(f"Verification failure: {path} desire '{_json(desire)}', current '{_json(current)}'")
 
 
-def wanted(iface: Iface, kind: str) -> dict[str, Any]:
-    """The desired interface in the shape that ``show`` has, only with what can be compared."""
+def wanted(iface: Iface, kind: str, *, filters: bool = False) -> dict[str, Any]:
+    """The desired interface in the shape that ``show`` has, only with what can be compared.
+
+    VLANs of a Linux bridge where the kernel ``filters`` them: elsewhere only the default is let pass, and said.
+    """
     data = iface.data
     document: dict[str, Any] = {"name": iface.name, "type": kind}
     if kind != "ovs-bridge":
@@ -110,7 +115,7 @@ def wanted(iface: Iface, kind: str) -> dict[str, Any]:
         if iface.ports is not None:
             document["link-aggregation"]["port"] = sorted(iface.ports)
     if kind in ("ovs-bridge", "linux-bridge") and "bridge" in data:
-        document["bridge"] = _wanted_bridge(data["bridge"], kind)
+        document["bridge"] = _wanted_bridge(data["bridge"], kind, filters)
     if data.get("patch"):
         document["patch"] = data["patch"]
     return document
@@ -129,7 +134,7 @@ def _wanted_ip(section: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _wanted_bridge(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _wanted_bridge(section: Mapping[str, Any], kind: str, filters: bool) -> dict[str, Any]:
     options = {key: value for key, value in section.get("options", {}).items() if key in BRIDGE_OPTIONS}
     if "group-fwd-mask" in section.get("options", {}):
         options["group-forward-mask"] = section["options"]["group-fwd-mask"]
@@ -139,7 +144,7 @@ def _wanted_bridge(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
     ports = []
     for port in sorted(section["port"], key=lambda p: str(p["name"])):
         item: dict[str, Any] = {"name": port["name"]}
-        if kind == "ovs-bridge" and port.get("vlan"):
+        if port.get("vlan") and (kind == "ovs-bridge" or filters):
             item["vlan"] = _wanted_vlan(port["vlan"])
         if kind == "ovs-bridge" and port.get("link-aggregation"):
             own = port["link-aggregation"]
@@ -150,7 +155,9 @@ def _wanted_bridge(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _wanted_vlan(section: Mapping[str, Any]) -> dict[str, Any]:
-    document = {key: section[key] for key in ("mode", "tag", "enable-native") if key in section}
+    # VLAN 0 is none, and an access port is shown without a word on a native VLAN.
+    heard = {"mode": True, "tag": bool(section.get("tag")), "enable-native": section.get("mode") == "trunk"}
+    document = {key: section[key] for key, said in heard.items() if said and key in section}
     if section.get("trunk-tags"):
         tags: list[int] = []
         for item in section["trunk-tags"]:
