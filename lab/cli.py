@@ -30,7 +30,7 @@ OWN = {
     "compare": "two runs held against each other, a gate for releases: virtlab compare A B [--markdown | --html FILE]",
     "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
     "show": "which VM is where, and what reaches the outside: virtlab show placement [-n NAMESPACE] [--ping NAME]",
-    "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run-id ID]",
+    "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run ID | --all]",
 }
 ROOMS = {
     "report": "reports.cli",
@@ -146,21 +146,28 @@ def _clean(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="virtlab clean", description=OWN["clean"])
     parser.add_argument("--target", default=os.environ.get("VIRTLAB_TARGET", DEFAULT_TARGET), help="target file")
-    parser.add_argument("--run-id", default="", help="only what this run left")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--run", default="", metavar="ID", help="only what this run left")
+    which.add_argument("--all", action="store_true", help="what any run left (this is also the default)")
+    parser.add_argument("--list", action="store_true", help="only say what is left")
+    parser.add_argument("--takeover", action="store_true", help="take the cluster from a run that still holds it")
     given = parser.parse_args(arguments)
 
     from lab.core.errors import LabError, UsageError
     from lab.target.connect import connect
     from lab.target.inventory import load
-    from lab.topology.clean import clean
+    from lab.topology.clean import clean, leftovers
     from lab.topology.lease import RunLease
 
     try:
         client = connect(load(Path(given.target)))
-        lease = RunLease(client, given.run_id or "clean")
-        lease.acquire()
+        if given.list:
+            print("\n".join(leftovers(client, given.run).words) or "nothing was left")
+            return 0
+        lease = RunLease(client, given.run or "clean")
+        lease.acquire(takeover=given.takeover)
         try:
-            removed = clean(client, given.run_id)
+            removed = clean(client, given.run)
         finally:
             lease.release()
     except LabError as error:

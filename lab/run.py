@@ -51,8 +51,8 @@ class Lab:
         self._sites: list[Site] = []
         self._faults: list[Callable[[UndoStack], object]] = []
 
-    def open(self) -> Lab:
-        """Reach the cluster, be its only run, and know what it can do.
+    def open(self, *, takeover: bool = False) -> Lab:
+        """Reach the cluster, be its only run, and know what it can do; *takeover* ends another run's hold on it.
 
         Raises:
             EnvironmentBroken: the lab does not come up, the API does not answer, another run holds the cluster.
@@ -61,7 +61,7 @@ class Lab:
         with _timed(self.phases, "lab up"), trace.span("lab", f"target {self.target.name}", "reaching it"):
             self.client = self._reach()
         self._lease = RunLease(self.client, self.run_id)
-        self._lease.acquire()
+        self._lease.acquire(takeover=takeover)
         self.undo.push("lease", lambda _: self._lease.release())
         with _timed(self.phases, "leftovers"):
             clean(self.client)
@@ -75,6 +75,10 @@ class Lab:
             with _timed(self.phases, "nodes read"):
                 snapshot.refresh(self.client, self.capabilities.workers)
         return self
+
+    def still_alone(self) -> None:
+        """Raises ClusterBusy when another run took the cluster over."""
+        self._lease.check()
 
     def versions(self) -> dict[str, str]:
         """Of the cluster and what runs on it; what cannot be found out is left out."""

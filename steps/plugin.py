@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="for what is collected of a scenario that did not pass (0: nothing; default: %(default)s)",
     )
+    group.addoption("--takeover", action="store_true", help="take the cluster from a run that still holds it")
     group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
     group.addoption("--repeat", type=_times, default=1, metavar="N", help="how often to make each measured disturbance")
     group.addoption("--measure", action="store_true", help="record what traffic did, and judge none of it")
@@ -183,7 +184,7 @@ class Run:
         if self._lab is None:
             lab = Lab(self._target, self.record.run_id, self.record.folder)
             self._lab = lab
-            lab.open()
+            lab.open(takeover=self._config.option.takeover)
             lab.fault_each_policy(self._config.option.fault)
             for line in lab.capabilities.brief():
                 trace.note("cluster", line, what=facts.CLUSTER)
@@ -201,7 +202,9 @@ class Run:
             return
         if self.record.broken:
             pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
-        capabilities = self.lab().capabilities
+        lab = self.lab()
+        lab.still_alone()
+        capabilities = lab.capabilities
         if unmet := "; ".join(capabilities.unmet(plan.wanted(item))):
             if self._config.option.require_all:
                 raise NeedUnmet("every need of this scenario (--require-all)", unmet, self._target.name, REMEDY)

@@ -23,6 +23,8 @@ from lab.kubevirt.vm import latest
 
 CREATED_BY = "kubevirt.io/created-by"
 EVACUATION = "kubevirt.io/evacuationMigration"
+CORDONED = "virtlab.dev/cordoned-by"
+"""An annotation: a change of a node's labels would have kubernetes-nmstate apply every policy again."""
 _LATER = 429
 _ASK_S = 1.0
 """A refusal is what is wanted here, and no cause to ask again for long."""
@@ -107,9 +109,24 @@ def _cancel_running(client: Client, vmim: Obj, name: str, phases: Recorder, dead
     return deleted, said or ""
 
 
-def cordon(client: Client, node: str, *, off: bool = False) -> None:
-    """Let nothing more be scheduled on a node; `off` allows it again."""
-    client.patch(NODE, node, None, {"spec": {"unschedulable": None if off else True}})
+def cordon(client: Client, node: str, run: str) -> bool:
+    """Let nothing more be scheduled on a node, in the name of a run; False for one that is somebody else's already."""
+    found = client.get(NODE, node)
+    if (found.get("spec") or {}).get("unschedulable") and not cordoned_by(found):
+        return False
+    wanted = {"metadata": {"annotations": {CORDONED: run}}, "spec": {"unschedulable": True}}
+    client.patch(NODE, node, None, wanted)
+    return True
+
+
+def uncordon(client: Client, node: str) -> None:
+    """Allow it again."""
+    client.patch(NODE, node, None, {"metadata": {"annotations": {CORDONED: None}}, "spec": {"unschedulable": None}})
+
+
+def cordoned_by(node: Obj) -> str:
+    """The run that cordoned a node and has not allowed it again; empty when none did."""
+    return str((node["metadata"].get("annotations") or {}).get(CORDONED, ""))
 
 
 def evict(client: Client, namespace: str, name: str, *, deadline: Deadline) -> Migration:

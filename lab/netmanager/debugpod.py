@@ -16,6 +16,8 @@ from lab.core.names import owned
 from lab.core.result import CommandResult
 
 HOST = "/host"
+LABEL = "virtlab.dev/node-shell"
+"""On every debug pod: what was changed by hand on a node can be found and taken back through them."""
 
 
 def manifest(template: Obj, *, name: str, namespace: str, node: str, image: str, run: str) -> Obj:
@@ -25,7 +27,8 @@ def manifest(template: Obj, *, name: str, namespace: str, node: str, image: str,
     pod["spec"]["nodeName"] = node
     for container in pod["spec"]["containers"]:
         container["image"] = image
-    return owned(pod, run)
+    labels = {**(pod["metadata"].get("labels") or {}), LABEL: "true"}
+    return owned({**pod, "metadata": {**pod["metadata"], "labels": labels}}, run)
 
 
 class NodeShell:

@@ -11,11 +11,19 @@ import shlex
 from collections.abc import Sequence
 
 from lab.core.deadline import Deadline
-from lab.core.errors import CommandFailed
+from lab.core.errors import CommandFailed, LabError
+from lab.core.names import unique
+from lab.core.wait import Periodic, Seen, wait_until
 from lab.guest.shell import Shell
 from lab.netmanager.documented import Argv
 
 SWITCHING, KEPT, RETURNING, RETURNED, LOST = "switching", "kept", "returning", "returned", "lost"
+FOLDERS = "/run/virtlab-nmcli"
+"""What the folders of all changes begin with."""
+LOOK_S = 2.0
+"""A node that was just cut off gives no answer, and must be looked at again before it is back."""
+SILENT = "a node without network announces nothing"
+LISTED_S = 20.0
 HOLD_S = 300
 """A change that was kept is taken back after so long when nobody does it: whoever started it may be dead."""
 
@@ -131,6 +139,51 @@ class SwitchOver:
 
 def _lines(commands: Sequence[Argv]) -> str:
     return "".join(f"{shlex.join(argv)}\n" for argv in commands)
+
+
+def fresh_folder() -> str:
+    """For the files of a new change."""
+    return f"/run/{unique(FOLDERS.rpartition('/')[2])}"
+
+
+def see_back(change: SwitchOver, node: str, what: str, *, deadline: Deadline, advice: str) -> None:
+    """Have a change taken back and wait until it is, over the very network that comes and goes. Raises WaitTimeout."""
+    asked = False
+
+    def look() -> Seen[None]:
+        nonlocal asked
+        try:
+            if not asked:
+                change.take_back(Deadline.after(LOOK_S))
+                asked = True
+            state = change.state(Deadline.after(LOOK_S))
+        except LabError as error:
+            return Seen(f"no shell there: {error.headline}")
+        return Seen(f"it is {state}", state == RETURNED)
+
+    wait_until(node, what, look, deadline=deadline, changes=Periodic(0.3, SILENT), blame="environment", advice=advice)
+
+
+def abandoned(shell: Shell, node: str, deadline: Deadline) -> bool:
+    """Take back every change that nobody will any more, finished or not; whether there was one.
+
+    Raises EnvironmentTimeout for one that does not come back.
+    """
+    listed = shell.run(["sh", "-c", f"ls -d {FOLDERS}-* 2>/dev/null"], deadline=deadline.sub(LISTED_S))
+    folders = [line for line in listed.stdout.splitlines() if line.startswith(FOLDERS)]
+    for folder in folders:
+        change = SwitchOver(shell, folder)
+        # Without the command that brings the old connection up the folder was never finished, and nothing was begun.
+        if shell.run(["test", "-s", f"{folder}/up"], deadline=deadline.sub(LISTED_S)).ok:
+            see_back(
+                change,
+                node,
+                "back as it was before it was changed by hand",
+                deadline=deadline,
+                advice=f"on its console: sh {folder}/back; sh {folder}/up",
+            )
+        change.remove(deadline.sub(LISTED_S))
+    return bool(folders)
 
 
 def seconds_between(log: str, first: str, last: str) -> int | None:

@@ -17,6 +17,7 @@ from lab.access.kinds import NNCE, NNCP, NNS, NODE, POD, Obj, condition, kind_of
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import UsageError
+from lab.core.names import RUN_LABEL
 from lab.core.wait import Blame, Periodic, Seen, Signal, wait_until
 from lab.nmstate import restore
 from lab.nmstate.state import NodeState, read_state
@@ -231,11 +232,12 @@ def enactments_of(client: Client, name: str, nodes: Sequence[str]) -> dict[str, 
 def take_back(client: Client, policy: Obj, *, deadline: Deadline | None = None) -> None:
     """Undo a policy: apply its inverse with what it took given back, wait for the nodes, delete it and see it gone.
 
-    The policy as the server has it counts: its annotation says what nodes had before. Does nothing when it is gone.
+    The policy as the server has it counts: its annotation says what nodes had before. Does nothing when it is gone, or
+    when it is another run's by now.
     """
     name = str(policy["metadata"]["name"])
     found = client.find(NNCP, name)
-    if found is None:
+    if found is None or _run(found) != _run(policy):
         return
     deadline = deadline or Deadline.after(POLICY_S)
     hostnames = {
@@ -247,6 +249,10 @@ def take_back(client: Client, policy: Obj, *, deadline: Deadline | None = None) 
         apply(client, inverse, deadline=deadline, blame="environment")
     for each in dict.fromkeys([name, *(str(i["metadata"]["name"]) for i in inverses)]):
         client.delete(NNCP, each, wait=deadline)
+
+
+def _run(policy: Obj) -> str:
+    return str((policy["metadata"].get("labels") or {}).get(RUN_LABEL, ""))
 
 
 def raw_states(client: Client, nodes: Sequence[str]) -> dict[str, Obj]:

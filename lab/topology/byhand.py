@@ -11,24 +11,30 @@ from lab.access.kinds import LEASE, NODE, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless, WaitTimeout
-from lab.core.names import unique
 from lab.core.wait import Periodic, Seen, wait_until
 from lab.netmanager.debugpod import NodeShell
 from lab.netmanager.documented import Documented, Names, Shown
 from lab.netmanager.links import Link
 from lab.netmanager.node import NodeNetwork
 from lab.netmanager.profiles import Profile
-from lab.netmanager.switchover import KEPT, RETURNED, RETURNING, SwitchOver, going_back
+from lab.netmanager.switchover import (
+    KEPT,
+    LOOK_S,
+    RETURNED,
+    RETURNING,
+    SILENT,
+    SwitchOver,
+    fresh_folder,
+    going_back,
+    see_back,
+)
 from lab.probes.ping import PingObservation, ping
 from lab.topology.site import Site
 
 CALL_S = 30.0
-LOOK_S = 2.0
-"""A node that was just cut off gives no answer, and must be looked at again before it is back."""
 FEW = 2
 RETURN_S = 150.0
 HEARTBEATS = "kube-node-lease"
-SILENT = "a node without network announces nothing"
 
 
 class HandMadeBridge:
@@ -45,7 +51,7 @@ class HandMadeBridge:
         self.port_before = self._free()
         self._text = documented
         self.documented = documented.under(self.names)
-        self._switch = SwitchOver(shell, f"/run/{unique('virtlab-nmcli')}")
+        self._switch = SwitchOver(shell, fresh_folder())
         self._installed = self._returned = False
         self.patience_s = 0
         self.dark: PingObservation | None = None
@@ -186,27 +192,11 @@ class HandMadeBridge:
         if self._returned:
             self._switch.remove(deadline)
             return
-        deadline = deadline.sub(RETURN_S)
-        asked = False
-
-        def look() -> Seen[None]:
-            nonlocal asked
-            try:
-                if not asked:
-                    self._switch.take_back(Deadline.after(LOOK_S))
-                    asked = True
-                state = self._switch.state(Deadline.after(LOOK_S))
-            except LabError as error:
-                return Seen(f"no shell there: {error.headline}")
-            return Seen(f"it is {state}", state == RETURNED)
-
-        wait_until(
+        see_back(
+            self._switch,
             self.node,
             f"without {self.names.bridge}",
-            look,
-            deadline=deadline,
-            changes=Periodic(0.3, SILENT),
-            blame="environment",
+            deadline=deadline.sub(RETURN_S),
             advice=f"on its console: nmcli con delete {self.names.bridge}; nmcli con up '{self.names.wired}'",
         )
         self._returned = True

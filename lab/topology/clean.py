@@ -1,42 +1,117 @@
-"""Removing what runs left behind, by the mark they put on everything: policies are taken back, the rest deleted."""
+"""Removing what runs left behind, by the marks they put on everything: nodes are given back, the rest is deleted.
+
+Nothing but the cluster is asked, so that it works after a run was killed at any point, from any machine. What is not
+marked is left alone. One thing that cannot be removed does not keep the others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 from lab.access.client import Client
-from lab.access.kinds import NAMESPACE, NNCP, Obj
+from lab.access.kinds import MIGRATION_POLICY, NAMESPACE, NNCP, NODE, POD, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
+from lab.core.errors import EnvironmentBroken, LabError
 from lab.core.names import RUN_LABEL, selector
+from lab.kubevirt import interrupt
+from lab.netmanager import debugpod, switchover
 from lab.nmstate.policy import take_back
 
 NAMESPACES_S = 120.0
 POLICIES_S = 300.0
+NODE_S = 150.0
 
 
-def leftovers(client: Client, run_id: str = "") -> tuple[list[Obj], list[Obj]]:
-    """(namespaces, node policies) of one run, or of any."""
+@dataclass(frozen=True)
+class Leftovers:
+    """What is there of one run, or of any; policies newest first, since later ones may stand on earlier ones."""
+
+    cordoned: tuple[Obj, ...] = ()
+    shells: tuple[Obj, ...] = ()
+    """Debug pods, through which a node's own network may have been changed by hand."""
+    namespaces: tuple[Obj, ...] = ()
+    migration_policies: tuple[Obj, ...] = ()
+    policies: tuple[Obj, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """Each thing in a line, with the run that made it."""
+        named = (
+            ("cordon of", self.cordoned),
+            ("namespace", self.namespaces),
+            ("migration policy", self.migration_policies),
+            ("node policy", self.policies),
+        )
+        return [f"{kind} {_name(obj)} (run {_owner(obj)})" for kind, found in named for obj in found]
+
+
+def leftovers(client: Client, run_id: str = "") -> Leftovers:
+    """What runs left; of one run, or of any. Reading only."""
     labels = selector(run_id)
     policies = client.list(NNCP, labels=labels) if client.serves(NNCP) else []
-    return client.list(NAMESPACE, labels=labels), policies
+    migrations = client.list(MIGRATION_POLICY, labels=labels) if client.serves(MIGRATION_POLICY) else []
+    return Leftovers(
+        cordoned=tuple(n for n in client.list(NODE) if (by := interrupt.cordoned_by(n)) and run_id in ("", by)),
+        shells=tuple(client.list(POD, labels=f"{labels},{debugpod.LABEL}")),
+        namespaces=tuple(client.list(NAMESPACE, labels=labels)),
+        migration_policies=tuple(migrations),
+        policies=tuple(sorted(policies, key=_created, reverse=True)),
+    )
 
 
-def clean(client: Client, run_id: str = "", *, policies: bool = True) -> list[str]:
-    """Remove what a run (or any) left; returns what was removed. Raises WaitTimeout naming what holds on."""
-    namespaces, found = leftovers(client, run_id)
-    gone = []
-    for namespace in namespaces:
-        trace.note(f"namespace {namespace['metadata']['name']}", f"left by run {_owner(namespace)}; removed")
-        client.delete(NAMESPACE, namespace["metadata"]["name"])
+def clean(client: Client, run_id: str = "") -> list[str]:
+    """Remove what a run (or any) left, and wait until it is gone; returns what was removed.
+
+    Raises EnvironmentBroken naming each thing that stays and why.
+    """
+    found = leftovers(client, run_id)
+    gone: list[str] = []
+    stays: list[str] = []
+
+    def each(what: str, objects: Iterable[Obj], act: Callable[[Obj], object]) -> None:
+        for obj in objects:
+            trace.note(f"{what} {_name(obj)}", f"left by run {_owner(obj)}; taken back")
+            try:
+                if act(obj) is not False:
+                    gone.append(f"{what} {_name(obj)}")
+            except LabError as error:
+                stays.append(f"{what} {_name(obj)}: {error.headline}")
+
+    each("cordon of", found.cordoned, lambda node: interrupt.uncordon(client, _name(node)))
+    each("network made by hand, by way of pod", found.shells, lambda pod: _by_hand(client, pod))
+    for namespace in found.namespaces:
+        client.delete(NAMESPACE, _name(namespace))
     deadline = Deadline.after(NAMESPACES_S)
-    for namespace in namespaces:
-        client.delete(NAMESPACE, namespace["metadata"]["name"], wait=deadline)
-        gone.append(f"namespace {namespace['metadata']['name']}")
-    for policy in found if policies else []:
-        trace.note(f"policy {policy['metadata']['name']}", f"left by run {_owner(policy)}; taken back")
-        take_back(client, policy, deadline=Deadline.after(POLICIES_S))
-        gone.append(f"node policy {policy['metadata']['name']}")
+    each("namespace", found.namespaces, lambda obj: client.delete(NAMESPACE, _name(obj), wait=deadline))
+    each("migration policy", found.migration_policies, lambda obj: client.delete(MIGRATION_POLICY, _name(obj)))
+    each("node policy", found.policies, lambda obj: take_back(client, obj, deadline=Deadline.after(POLICIES_S)))
+    if stays:
+        raise EnvironmentBroken(
+            "everything that runs left removed",
+            "; ".join(stays) + (f"; removed: {', '.join(gone)}" if gone else ""),
+            client.server,
+            "look at these, then virtlab clean again",
+        )
     return gone
 
 
+def _by_hand(client: Client, pod: Obj) -> bool:
+    """Have the node of a debug pod go back to its own network; False when nothing of it was changed."""
+    if (pod.get("status") or {}).get("phase") != "Running":
+        return False
+    shell = debugpod.NodeShell(client, pod)
+    return switchover.abandoned(shell, shell.node, Deadline.after(NODE_S))
+
+
+def _name(obj: Obj) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _created(obj: Obj) -> str:
+    return str(obj["metadata"].get("creationTimestamp", ""))
+
+
 def _owner(obj: Obj) -> str:
-    return str((obj["metadata"].get("labels") or {}).get(RUN_LABEL, "?"))
+    return str((obj["metadata"].get("labels") or {}).get(RUN_LABEL) or interrupt.cordoned_by(obj) or "?")

@@ -5,7 +5,8 @@ Everything made on the cluster is registered for undoing first. What comes of it
 
 from __future__ import annotations
 
-from lab.access.kinds import MIGRATION_POLICY
+from lab.access.client import Client
+from lab.access.kinds import MIGRATION_POLICY, NODE
 from lab.core.deadline import Deadline
 from lab.core.errors import OperatorMissing
 from lab.core.names import ownership
@@ -40,11 +41,17 @@ def drain(scene: Scene, name: str) -> Migration:
     guest, client = scene.guest(name), scene.site.client
     scene.site.settle()
     node = guest.node
-    scene.site.undo.push(f"cordon of {node}", lambda _: interrupt.cordon(client, node, off=True))
-    interrupt.cordon(client, node)
+    # Registered first, and harmless when it comes to nothing: only a cordon of a run is taken back.
+    scene.site.undo.push(f"cordon of {node}", lambda _: _uncordon(client, node))
+    interrupt.cordon(client, node, scene.site.run_id)
     try:
         done = interrupt.evict(client, guest.namespace, name, deadline=Deadline.after(MIGRATE_S))
     finally:
-        interrupt.cordon(client, node, off=True)
+        _uncordon(client, node)
     guest.visited.append(done.target)
     return done
+
+
+def _uncordon(client: Client, node: str) -> None:
+    if interrupt.cordoned_by(client.get(NODE, node)):
+        interrupt.uncordon(client, node)

@@ -1,7 +1,8 @@
 """One run per cluster: a coordination.k8s.io Lease that is held while the run lasts and renewed by a thread.
 
 Two runs at once would take back each other's node policies. A holder that is gone (its time is over, or its process on
-this very machine has ended) is replaced, and that is said.
+this very machine has ended) is replaced, and that is said; a living one only by whoever insists (`--takeover`). A run
+whose lease was taken stops at its next scenario and touches only what it made itself.
 """
 
 from __future__ import annotations
@@ -22,40 +23,47 @@ from lab.core.names import ownership
 NAME, NAMESPACE = "virtlab", "default"
 DURATION_S = 40
 RENEW_S = 10.0
+ALONE = "to be the only run on this cluster"
 
 
 class RunLease:
     """Held from :meth:`acquire` to :meth:`release`."""
 
-    def __init__(self, client: Client, run_id: str) -> None:
+    def __init__(self, client: Client, run_id: str, *, renew_s: float = RENEW_S) -> None:
         self._client = client
         self._run = run_id
         self._holder = f"{run_id} {socket.gethostname()} {os.getpid()}"
+        self._renew_s = renew_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._lost = ""
+        self._thread = threading.Thread(target=self._keep_on, name="lease", daemon=True)
 
-    def acquire(self) -> None:
-        """Raises ClusterBusy naming the holder, since when it holds the cluster, and when that ends."""
+    @property
+    def _where(self) -> str:
+        return f"{self._client.server}, Lease {NAMESPACE}/{NAME}"
+
+    def acquire(self, *, takeover: bool = False) -> None:
+        """Raises ClusterBusy naming the holder, since when it holds the cluster, and when that ends.
+
+        With *takeover* a living holder is replaced, too.
+        """
         found = self._client.find(LEASE, NAME, NAMESPACE)
         try:
             if found is None:
                 self._client.create(self._body())
             else:
-                self._replace(found)
+                self._replace(found, takeover)
         except (AlreadyExists, Conflict) as error:
-            raise ClusterBusy("to be the only run on this cluster", "another run began just now") from error
+            raise ClusterBusy(ALONE, "another run began just now", self._where, "wait for it, or end it") from error
         self._thread.start()
 
-    def _replace(self, found: Obj) -> None:
-        if reason := busy(found["spec"], datetime.now(UTC)):
-            raise ClusterBusy(
-                "to be the only run on this cluster",
-                reason,
-                f"{self._client.server}, Lease {NAMESPACE}/{NAME}",
-                "wait for it, or end it",
-            )
+    def _replace(self, found: Obj, takeover: bool) -> None:
+        reason = busy(found["spec"], datetime.now(UTC))
+        if reason and not takeover:
+            advice = "wait for it, or end it; if it is of no use any more: --takeover"
+            raise ClusterBusy(ALONE, reason, self._where, advice)
         if holder := found["spec"].get("holderIdentity"):
-            trace.note("lease", f"taken over from run {holder}, which is gone")
+            trace.note("lease", f"taken over though {reason}" if reason else f"taken over from {holder}, which is gone")
         body = self._body()
         body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
         self._client.update(body)
@@ -71,19 +79,40 @@ class RunLease:
         meta = {"name": NAME, "namespace": NAMESPACE, "labels": ownership(self._run)}
         return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": meta, "spec": spec}
 
-    def _renew(self) -> None:
-        while not self._stop.wait(RENEW_S):
+    def _keep_on(self) -> None:
+        while not self._lost and not self._stop.wait(self._renew_s):
             # A cluster that does not answer is told by whoever needs it; the lease then runs out by itself.
             with suppress(LabError):
-                renewed = {"spec": {"renewTime": stamp(datetime.now(UTC)), "holderIdentity": self._holder}}
-                self._client.patch(LEASE, NAME, NAMESPACE, renewed)
+                self._renew()
+
+    def _renew(self) -> None:
+        """By an update of what was read: a lease that somebody else has by now is not taken back from him."""
+        found = self._client.find(LEASE, NAME, NAMESPACE)
+        holder = str(((found or {}).get("spec") or {}).get("holderIdentity") or "nobody")
+        if found is None or holder != self._holder:
+            self._lost = holder
+            return
+        found["spec"]["renewTime"] = stamp(datetime.now(UTC))
+        self._client.update(found)
+
+    def check(self) -> None:
+        """Raises ClusterBusy when the lease was taken from this run."""
+        if self._lost:
+            raise ClusterBusy(
+                "to go on as the only run on this cluster",
+                f"the lease was taken from this run; it is held by {self._lost}",
+                self._where,
+                "let one of the two runs have the cluster",
+            )
 
     def release(self) -> None:
-        """Give the cluster back. Raises as Client.delete."""
+        """Give the cluster back, unless somebody else has it. Raises as Client.delete."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
-        self._client.delete(LEASE, NAME, NAMESPACE)
+        found = self._client.find(LEASE, NAME, NAMESPACE)
+        if found is not None and found["spec"].get("holderIdentity") == self._holder:
+            self._client.delete(LEASE, NAME, NAMESPACE)
 
 
 def stamp(moment: datetime) -> str:

@@ -12,7 +12,21 @@ from typing import Any
 import pytest
 
 from lab.access.client import Client
-from lab.access.kinds import EVENT, NAMESPACE, NNCE, NNCP, NNS, NODE, POD, VMI, VMIM, Kind
+from lab.access.kinds import (
+    CONFIGMAP,
+    EVENT,
+    LEASE,
+    MIGRATION_POLICY,
+    NAMESPACE,
+    NNCE,
+    NNCP,
+    NNS,
+    NODE,
+    POD,
+    VMI,
+    VMIM,
+    Kind,
+)
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import (
@@ -24,10 +38,11 @@ from lab.core.errors import (
     WaitTimeout,
 )
 from lab.core.names import ownership
-from lab.kubevirt import migration, vm
+from lab.core.wait import Periodic, Seen, wait_until
+from lab.kubevirt import interrupt, migration, migrationpolicy, vm
 from lab.nmstate import policy
 from lab.target.inventory import load
-from lab.topology.clean import clean
+from lab.topology.clean import Leftovers, clean, leftovers
 from lab.topology.lease import RunLease
 from lab.topology.manifests import Manifests
 from lab.topology.site import Site
@@ -228,18 +243,84 @@ def test_one_run_per_cluster(client: Client) -> None:
     second = RunLease(client, "r2")
     second.acquire()
     second.release()
+    assert client.find(LEASE, "virtlab", "default") is None
+
+
+def test_a_run_whose_cluster_was_taken_over_stops_and_leaves_it_to_the_other(client: Client) -> None:
+    first, second = RunLease(client, "r1", renew_s=0.05), RunLease(client, "r2")
+    first.acquire()
+    since = client.get(LEASE, "virtlab", "default")["spec"]["renewTime"]
+    renewed = lambda lease: Seen("", (lease or {})["spec"]["renewTime"] != since)  # noqa: E731
+    client.wait_for(LEASE, "virtlab", "default", "renewed", renewed, deadline=Deadline.after(10))
+    first.check()
+    with pytest.raises(ClusterBusy, match="--takeover"):
+        RunLease(client, "r2").acquire()
+    second.acquire(takeover=True)
+
+    def told() -> Seen[None]:
+        try:
+            first.check()
+        except ClusterBusy as error:
+            text = str(error)
+            assert "the lease was taken from this run; it is held by r2" in text
+            assert "Lease default/virtlab" in text
+            return Seen("", met=True)
+        return Seen("not yet")
+
+    wait_until("the first run", "told", told, deadline=Deadline.after(10), changes=Periodic(0.05, "a thread"))
+    first.release()
+    assert client.get(LEASE, "virtlab", "default")["spec"]["holderIdentity"].startswith("r2 ")
+    second.release()
+    assert client.find(LEASE, "virtlab", "default") is None
 
 
 def test_what_a_killed_run_left_is_removed(client: Client) -> None:
     name = {"name": "left", "labels": ownership("r0")}
     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": name})
     client.create(POLICY)
+    client.apply(migrationpolicy.policy("left", {"allowPostCopy": True}, ownership("r0")))
+    assert interrupt.cordon(client, "w1", "r0")
+    assert leftovers(client, "r7") == Leftovers()
     with Handler(client, green):
-        assert clean(client, "r0") == ["namespace left", "node policy trunk"]
+        gone = ["cordon of w1", "namespace left", "migration policy left", "node policy trunk"]
+        assert [line.partition(" (")[0] for line in leftovers(client).words] == gone
+        assert clean(client, "r0") == gone
     assert client.find(NAMESPACE, "left") is None
     assert client.find(NNCP, "trunk") is None
-    assert client.list(NODE)
+    assert client.find(MIGRATION_POLICY, "left") is None
+    node = client.get(NODE, "w1")
+    assert not node["spec"].get("unschedulable")
+    assert not interrupt.cordoned_by(node)
     assert client.list(POD, "default")
+
+
+def test_what_cannot_be_removed_is_named_and_does_not_keep_the_rest(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.topology.clean.NAMESPACES_S", 0.5)
+    held = {"name": "held", "namespace": "stuck", "finalizers": ["example.com/never"]}
+    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stuck", "labels": ownership("r0")}})
+    client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held})
+    client.create(POLICY)
+    with Handler(client, green), pytest.raises(EnvironmentBroken) as raised:
+        clean(client)
+    text = str(raised.value)
+    assert "found: namespace stuck: " in text
+    assert "removed: node policy trunk" in text
+    assert client.find(NNCP, "trunk") is None
+    client.patch(CONFIGMAP, "held", "stuck", {"metadata": {"finalizers": None}})
+
+
+def test_another_runs_policy_and_somebody_elses_cordon_are_left_alone(client: Client) -> None:
+    client.create(POLICY)
+    mine = {**POLICY, "metadata": {**POLICY["metadata"], "labels": ownership("r1")}}
+    policy.take_back(client, mine, deadline=Deadline.after(5))
+    assert client.find(NNCP, "trunk") is not None
+    client.delete(NNCP, "trunk")
+    client.patch(NODE, "w2", None, {"spec": {"unschedulable": True}})
+    assert not interrupt.cordon(client, "w2", "r0")
+    assert leftovers(client).cordoned == ()
+    client.patch(NODE, "w2", None, {"spec": {"unschedulable": None}})
 
 
 @pytest.fixture

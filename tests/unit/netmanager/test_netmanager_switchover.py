@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lab.core.deadline import Deadline
-from lab.core.errors import CommandFailed
+from lab.core.errors import CommandFailed, EnvironmentTimeout
 from lab.core.result import CommandResult
-from lab.netmanager.switchover import KEPT, RETURNED, SwitchOver, going_back, seconds_between
+from lab.netmanager.switchover import KEPT, RETURNED, SwitchOver, abandoned, going_back, seconds_between
 
 NMCLI = """#!/bin/sh
 [ "$1 $2 $3" = "con up Wired connection 1" ] && [ -e "$STAGE/deaf" ] && { echo "Error: no lease" >&2; exit 4; }
@@ -164,3 +164,45 @@ def test_seconds_between_states() -> None:
     log = "100 switching\n+ nmcli con down x\n108 no word within 8 s\n108 returning\n111 returned\n"
     assert seconds_between(log, "no word within 8 s", "returned") == 3
     assert seconds_between(log, "kept", "returned") is None
+
+
+def test_what_nobody_takes_back_any_more_is_found_and_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.netmanager.switchover.FOLDERS", str(tmp_path / "virtlab-nmcli"))
+    shell = HereShell(tmp_path)
+    assert not abandoned(shell, "w1", soon())
+    back, up = going_back("br1", "bridge-slave-ens3", "Wired connection 1")
+    prepared = SwitchOver(shell, str(tmp_path / "virtlab-nmcli-aaaaa"))
+    prepared.install(FORWARD, back, up, soon())
+    (tmp_path / "virtlab-nmcli-bbbbb").mkdir()
+    (tmp_path / "virtlab-nmcli-bbbbb" / "script").write_text("cut short")
+    assert abandoned(shell, "w1", soon())
+    assert shell.said() == [
+        "con|mod|Wired connection 1|connection.autoconnect|yes",
+        "con|down|br1",
+        "con|delete|br1",
+        "con|delete|bridge-slave-ens3",
+        "con|up|Wired connection 1",
+    ]
+    assert list(tmp_path.glob("virtlab-nmcli-*")) == []
+    kept = SwitchOver(shell, str(tmp_path / "virtlab-nmcli-ccccc"))
+    kept.install(FORWARD, back, up, soon())
+    kept.start(30, soon())
+    assert abandoned(shell, "w1", soon())
+    assert shell.said()[-1] == "con|up|Wired connection 1"
+    assert not abandoned(shell, "w1", soon())
+
+
+def test_what_does_not_come_back_is_told_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.netmanager.switchover.FOLDERS", str(tmp_path / "virtlab-nmcli"))
+    shell = HereShell(tmp_path)
+    (tmp_path / "deaf").touch()
+    back, up = going_back("br1", "bridge-slave-ens3", "Wired connection 1")
+    change = SwitchOver(shell, str(tmp_path / "virtlab-nmcli-aaaaa"))
+    change.install(FORWARD, back, up, soon())
+    with pytest.raises(EnvironmentTimeout, match="back as it was before it was changed by hand") as raised:
+        abandoned(shell, "w1", Deadline.after(1.5))
+    assert f"on its console: sh {change.folder}/back; sh {change.folder}/up" in str(raised.value)
+    (tmp_path / "deaf").unlink()
+    assert abandoned(shell, "w1", soon())
