@@ -133,7 +133,7 @@ def locate(
     packages = sorted({need.package for need in missing})
     wanted = [*packages, "a kernel"] if kernel else packages
     progress(f"tools: {len(present)} of {len(needs)} programs are on this host; fetching {', '.join(wanted)}")
-    root = _fetch(cache, packages, progress, kernel)
+    root = fetch_root(cache, packages, progress, kernel=kernel)
     for need in missing:
         path = shutil.which(need.program, path=_path_of(root))
         reason = (
@@ -163,7 +163,8 @@ def _can_fetch(missing: Sequence[Need], wanted: Sequence[str], offline: bool, ca
         )
 
 
-def _fetch(cache: Path, packages: Sequence[str], progress: Progress, kernel: bool) -> Path:
+def fetch_root(cache: Path, packages: Sequence[str], progress: Progress, *, kernel: bool = False) -> Path:
+    """A root with these packages as the lists offer them now. To be called under the lock. Raises ToolError."""
     apt = Apt(cache / "apt")
     fresh = apt.lists_age() < _LISTS_KEEP
     if not fresh:

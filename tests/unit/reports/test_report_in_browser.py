@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,22 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from reports import html
+from tests import programs
 from tests.unit.evidence import records
 from tests.unit.reports.test_reports import hostile
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on PATH (Debian: apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The distribution's Chromium. Its sandbox needs what containers often lack, and the page is our own."""
+    found = programs.chromium()
     with sync_playwright() as playwright:
         try:
-            made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            made = playwright.chromium.launch(
+                executable_path=str(found.path), args=["--no-sandbox"], env=dict(found.env)
+            )
         except Error as error:
-            pytest.skip(f"{CHROMIUM} does not start here: {str(error).splitlines()[0]}")
+            pytest.skip(f"{found.path} does not start here: {str(error).splitlines()[0]}")
         yield made
         made.close()
 

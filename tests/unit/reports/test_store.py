@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import resource
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,42 +18,30 @@ from reports import store as room
 from reports.comparecli import main as compare
 from reports.historycli import main
 from reports.store import Store, StoreFailed
+from tests import programs
 from tests.unit.evidence import records
-
-INITDB = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), "")
-
-
-def as_other_user() -> list[str]:
-    """PostgreSQL refuses to be root; who is, becomes somebody else for it."""
-    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
 
 
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of our own on a socket in a folder of our own; ended with the module."""
-    if not INITDB:
-        pytest.skip("needs PostgreSQL's server (Debian: apt-get install postgresql)")
-    pytest.importorskip("psycopg", reason="needs psycopg")
-    folder = tmp_path_factory.mktemp("pg", numbered=True)
-    for parent in (folder, *folder.parents[:3]):
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/tmp"):
-            parent.chmod(0o755)
-    user = as_other_user()
-    if user:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    data, tools = folder / "data", Path(os.path.realpath(INITDB)).parent
+    initdb, user = programs.postgresql(), programs.as_somebody()
+    # A path of a socket has 107 characters at most.
+    folder = Path(tempfile.mkdtemp(prefix="virtlab-pg-"))
+    data, tools = folder / "data", initdb.path.parent
     made = subprocess.run(
-        [*user, INITDB, "-D", str(data), "-U", "virtlab", "--auth=trust", "--no-sync"], capture_output=True, text=True,
-        cwd="/", check=False,
+        [*user, str(initdb.path), "-D", str(data), "-U", "virtlab", "--auth=trust", "--no-sync"], capture_output=True,
+        text=True, cwd="/", check=False, env=initdb.env,
     )  # fmt: skip
     if made.returncode:
         pytest.skip(f"initdb does not work here: {made.stderr.strip().splitlines()[-1:]}")
     control = [*user, str(tools / "pg_ctl"), "-D", str(data), "-w", "-s"]
     options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, cwd="/", timeout=60)
+    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, cwd="/", timeout=60,
+                   env=initdb.env)  # fmt: skip
     yield f"postgresql+psycopg://virtlab@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/", timeout=60)
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/", timeout=60, env=initdb.env)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
