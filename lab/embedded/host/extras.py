@@ -60,7 +60,7 @@ def unpacked(cache: Path, packages: Sequence[str], *, progress: tools.Progress) 
     stamp = tools.stamp_of(cache, packages[0], decided)
     with tools.locked(cache, progress):
         try:
-            root = cache / json.loads(stamp.read_text())["root"]
+            root = cache / str(json.loads(stamp.read_text())["root"])
             if roots.intact(root):
                 tools.in_use(stamp)
                 return root
