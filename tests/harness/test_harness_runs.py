@@ -22,7 +22,7 @@ CONFTEST = """
 
     from lab.core import trace
     from lab.core.deadline import Deadline
-    from lab.core.errors import ApiDown, Inconclusive, ProductFailure, UsageError
+    from lab.core.errors import ApiDown, ClusterBusy, Inconclusive, ProductFailure, UsageError
     from lab.core.wait import Periodic, Seen, wait_until
 
     pytest_plugins = ["steps.plugin", "reports.plugin"]
@@ -43,7 +43,11 @@ CONFTEST = """
             self.phases, self.capabilities, self.site = {}, FakeCapabilities(), None
             self.target = target
 
-        def open(self):
+        def still_alone(self):
+            if TAKEN:
+                raise ClusterBusy("to go on as the only run on this cluster", "the lease was taken from this run")
+
+        def open(self, *, takeover=False):
             if OPEN_FAILS:
                 raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1", "virtlab up")
 
@@ -67,6 +71,7 @@ CONFTEST = """
 
 
     OPEN_FAILS = False
+    TAKEN = []
 
 
     def pytest_configure():
@@ -115,6 +120,10 @@ CONFTEST = """
     @then("somebody presses Ctrl-C")
     def interrupt():
         raise KeyboardInterrupt
+
+    @then("another run takes the cluster over")
+    def taken_over():
+        TAKEN.append(True)
 
     @then("a check is made")
     def check():
@@ -188,6 +197,13 @@ def test_a_green_run_is_quiet_one_line_a_scenario(pytester: pytest.Pytester) -> 
     lines = [line for line in result.stdout.lines if "small: " in line or "Given" in line or "PASSED" in line]
     assert [line.partition("  ")[0] for line in lines] == ["[1/2] ✓ small: One", "[2/2] - small: Two"]
     assert "skipped: needs workers>=9, found 2" in lines[1]
+
+
+def test_a_run_whose_cluster_is_taken_over_is_broken_from_there_on(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, one="another run takes the cluster over")
+    assert [s["verdict"] for s in record["scenarios"]] == ["passed", "broken"]
+    assert "the lease was taken from this run" in record["scenarios"][1]["reason"]
+    assert result.ret == 10
 
 
 def test_a_scenario_that_fails_is_loud_with_all_that_led_to_it(pytester: pytest.Pytester) -> None:
