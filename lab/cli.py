@@ -15,7 +15,7 @@ EMBEDDED = {
     "down": "end it, completely",
     "status": "what of it is up; --json for programs",
     "kubeconfig": "print the path of its kubeconfig",
-    "doctor": "can this host carry it?",
+    "doctor": "can this host carry it? With --target FILE: is that cluster fit for a run?",
     "fetch": "download what only some uses of it need: NetworkManager",
     "fault": "set, list or heal a fault of a real part of it",
     "outside": "run a command on a host beside the cluster",
@@ -23,6 +23,8 @@ EMBEDDED = {
 }
 OWN = {
     "run": "run the features on a target: virtlab run [--target FILE] [--plan] [--json] [pytest arguments]",
+    "target": "write a target file, or check one: virtlab target init [-o FILE] | check FILE | schema",
+    "capabilities": "what of a scenario's needs is there: virtlab capabilities [--target FILE] [--json]",
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
     "nics": "the workers' NICs: cabled, used by what, free: virtlab nics [--target FILE] [--json]",
     "report": "a run's reports again, from its record: virtlab report [RUN] [--html | --junit | --markdown | --json]",
@@ -37,6 +39,8 @@ ROOMS = {
     "history": "reports.historycli",
     "compare": "reports.comparecli",
     "evidence": "lab.evidence.cli",
+    "target": "lab.survey.targetcli",
+    "capabilities": "lab.survey.capabilitiescli",
 }
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
@@ -64,6 +68,10 @@ def _main(given: list[str]) -> int:
         return 0 if command else 2
     if command == "help":
         command, given = given[1], [given[1], "--help"]
+    if command == "doctor" and any(word.partition("=")[0] == "--target" for word in given):
+        from lab.survey import doctorcli
+
+        return doctorcli.main(given[1:])
     if command in EMBEDDED:
         os.execv(sys.executable, [sys.executable, "-m", "lab.embedded", *given])
     if command == "run":
@@ -87,9 +95,9 @@ def _main(given: list[str]) -> int:
 def usage() -> str:
     """What ``virtlab --help`` prints."""
     lines = ["usage: virtlab COMMAND [arguments]", "", "on any cluster:"]
-    lines += [f"  {name:<12}{text}" for name, text in OWN.items()]
+    lines += [f"  {name:<14}{text}" for name, text in OWN.items()]
     lines += ["", "the embedded lab:"]
-    lines += [f"  {name:<12}{text}" for name, text in EMBEDDED.items()]
+    lines += [f"  {name:<14}{text}" for name, text in EMBEDDED.items()]
     return "\n".join([*lines, "", "virtlab COMMAND --help says more"])
 
 

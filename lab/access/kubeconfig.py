@@ -82,6 +82,11 @@ def _check_shape(path: Path, context: str) -> None:
         raise UsageError(f"the context {wanted!r}", f"the file has: {', '.join(names)}", str(path), "name one of these")
 
 
+def current_context(path: Path) -> str:
+    """The context that a usable kubeconfig (:func:`load` took it) names as its current one."""
+    return str(yaml.safe_load(path.read_text())["current-context"])
+
+
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:

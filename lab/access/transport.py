@@ -113,6 +113,12 @@ class Transport:
         response = self._retried(lambda: self._once(call, deadline), deadline)
         return bytes(response.data)
 
+    def head(self, path: str, *, wanted: str, deadline: Deadline | None = None) -> Mapping[str, str]:
+        """The headers of the answer to a GET. Raises as request."""
+        deadline = deadline or Deadline.after(CALL_S)
+        call = _Call("GET", path, wanted, "", accept="*/*")
+        return dict(self._retried(lambda: self._once(call, deadline), deadline).headers)
+
     def stream(
         self, path: str, *, wanted: str, where: str = "", params: Mapping[str, str], deadline: Deadline, read_s: float
     ) -> urllib3.HTTPResponse:

@@ -25,15 +25,19 @@ ROLES = {"nb": ("nbdb", "nb-ovsdb"), "sb": ("sbdb", "sb-ovsdb"), "controller": (
 
 
 def settled(client: Client, target: Target) -> Target:
-    """The target with its platform filled in. Raises ApiDown, Unauthorized."""
-    own = target.platform
-    found = Platform(
+    """The target with its platform filled in. Raises as settled_platform."""
+    found = settled_platform(client, target.platform)
+    return target if found == target.platform else replace(target, platform=found)
+
+
+def settled_platform(client: Client, own: Platform) -> Platform:
+    """*own* with what it leaves open filled in. Raises ApiDown, Unauthorized."""
+    return Platform(
         own.type or ("openshift" if client.serves(OPENSHIFT) else "kubernetes"),
         _component(client, "ovn", own.ovn),
         _component(client, "nmstate", own.nmstate),
         _component(client, "kubevirt", own.kubevirt),
     )
-    return target if found == own else replace(target, platform=found)
 
 
 def _component(client: Client, name: str, own: Component) -> Component:
@@ -47,7 +51,11 @@ def _component(client: Client, name: str, own: Component) -> Component:
 
 def _pods(client: Client, name: str, labels: str) -> list[Obj]:
     """In all namespaces; who may not list all of them still may in those that are known."""
-    for namespace in (None, *NAMESPACES[name]):
+    try:
+        return client.list(POD, labels=labels)
+    except Forbidden:
+        pass
+    for namespace in NAMESPACES[name]:
         try:
             if pods := client.list(POD, namespace, labels=labels):
                 return pods
