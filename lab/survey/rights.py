@@ -56,12 +56,12 @@ def _of(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
                     yield Right(str(group), str(resource), str(verb), namespace, str(name))
 
 
-def check(client: Client, roles: Path = ROLES) -> list[Finding]:
+def check(client: Client) -> list[Finding]:
     """One finding when all is granted, else one for each right that is missing. Raises ApiDown, AccessDenied."""
     try:
-        wanted = rights(roles.read_text())
+        wanted = rights(ROLES.read_text())
     except OSError as error:
-        return [unknown(SUBJECT, f"{roles}: {error.strerror}", "run from a checkout: deploy/rbac.yaml is part of it")]
+        return [unknown(SUBJECT, f"{ROLES}: {error.strerror}", "run from a checkout: deploy/rbac.yaml is part of it")]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda right: _may(client, right), wanted))
     missing = [right for right, may in zip(wanted, answers, strict=True) if not may]

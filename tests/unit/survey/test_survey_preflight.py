@@ -28,8 +28,18 @@ images: {default: {image: quay.io/x/y, user: u, password: p}}
 """
 
 
+ROLES = """
+kind: ClusterRole
+metadata: {name: a}
+rules: [{apiGroups: [kubevirt.io], resources: [virtualmachines], verbs: [list, create]}]
+"""
+
+
 @pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """Few rights are asked for: the real roles have sixty."""
+    (tmp_path / "roles").write_text(ROLES)
+    monkeypatch.setattr("lab.survey.rights.ROLES", tmp_path / "roles")
     with FakeCluster() as made:
         yield made
 
