@@ -32,6 +32,7 @@ OWN = {
     "compare": "two runs held against each other, a gate for releases: virtlab compare A B [--markdown | --html FILE]",
     "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
     "show": "which VM is where, and what reaches the outside: virtlab show placement [-n NAMESPACE] [--ping NAME]",
+    "case": "a customer's case, its manifests and a case.yaml, on any target: virtlab case run|show DIR",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run ID | --all]",
 }
 ROOMS = {
@@ -80,6 +81,8 @@ def _main(given: list[str]) -> int:
         return _room(command, given[1:])
     if command == "clean":
         return _clean(given[1:])
+    if command == "case":
+        return _case(given[1:])
     if command == "nics":
         return _nics(given[1:])
     if command in ("audit", "show"):
@@ -131,6 +134,14 @@ def _room(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
     return int(import_module(ROOMS[command]).main(arguments))
+
+
+def _case(arguments: list[str]) -> int:
+    from pathlib import Path
+
+    from lab.cases.cli import main
+
+    return main(arguments, _run, Path(_checkout()), os.environ.get("VIRTLAB_TARGET", DEFAULT_TARGET))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -52,6 +52,12 @@ def does_not_reach(scene: Scene, name: str, other: str) -> None:
     expect.silent(scene.ping_guest(name, other))
 
 
+@then(sentence("{name:VM} reaches {other:VM}"))
+def reaches(scene: Scene, name: str, other: str) -> None:
+    """Answers come back from the other VM's address."""
+    expect.reached(scene.site, scene.ping_guest(name, other))
+
+
 @then(sentence("{first:VM} and {second:VM} reach each other"))
 def reach_each_other(scene: Scene, first: str, second: str) -> None:
     """Both ways, from different workers."""

@@ -16,6 +16,12 @@ def documented_policy(scene: Scene, name: str) -> None:
     scene.policy(name)
 
 
+@given(sentence("the customer's policy {name}"))
+def customers_policy(scene: Scene, name: str) -> None:
+    """The policy of a case, Available on every worker."""
+    scene.policy(name)
+
+
 @given(sentence("no worker has a Linux bridge {name:NET}"))
 def no_bridge(scene: Scene, name: str) -> None:
     """By what nmstate reports of each."""

@@ -15,6 +15,18 @@ def vm_on_vlan(scene: Scene, name: str, vlan: int) -> None:
     scene.start(name, scene.site.target.vlan(vlan))
 
 
+@given(sentence("a VM {name:VM} on VLAN {vlan:VLAN} through {nad:NET}"))
+def vm_on_vlan_through(scene: Scene, name: str, vlan: int, nad: str) -> None:
+    """One VM, by the attachment that the manifests name so."""
+    scene.start(name, scene.site.target.vlan(vlan), nad=nad)
+
+
+@given(sentence("a VM {name:VM} on VLAN {vlan:VLAN} through {nad:NET}, which also has an address of VLAN {also:VLAN}"))
+def vm_through_with_foreign_address(scene: Scene, name: str, vlan: int, nad: str, also: int) -> None:
+    """Only the VLAN then stands between it and the other network."""
+    scene.start(name, scene.site.target.vlan(vlan), nad=nad, also=scene.site.target.vlan(also))
+
+
 @given(sentence("a VM {name:VM} on the network {network:NET} through {nad:NET}"))
 def vm_on_network(scene: Scene, name: str, network: str, nad: str) -> None:
     """One VM on an untagged network, by the attachment that the manifests name so."""
