@@ -128,6 +128,10 @@ def _vm(name: str, vm: Obj, told: list[str]) -> Obj:
                 told.append(f"VM {name}: {key} is left out: it names what only the customer's cluster has")
     if spec.pop("running", None) is not None or "runStrategy" not in spec:
         spec["runStrategy"] = "Always"
+    for network in inner.get("networks") or []:
+        if "multus" in network:
+            # The scenario has its attachments in its own namespace.
+            network["multus"]["networkName"] = str(network["multus"].get("networkName", "")).rpartition("/")[2]
     inner["volumes"] = _volumes(name, inner, told)
     return result
 
