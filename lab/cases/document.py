@@ -11,13 +11,14 @@ from lab.core.errors import UsageError
 from lab.target.document import Section, read
 
 FILE = "case.yaml"
+SCHEMA = Path(__file__).with_name("case.schema.json")
+VM = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 KINDS = ("migrate", "drain", "cancel")
 PLACES = {
     "another": "to another worker",
     "new": "to a worker it has not been on",
     "back": "back to the worker it started on",
 }
-VM = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -67,32 +68,22 @@ def load(folder: Path) -> Case:
     if not (folder / FILE).is_file():
         have = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
         raise UsageError(f"a file {FILE}", f"there is {have}", str(folder), "docs/cases.md shows one")
-    top = read(folder / FILE)
+    top = read(folder / FILE, f"a {FILE}", SCHEMA)
     names = top.section("map")
     case = Case(
-        name=_line(top, "name"),
-        about=top.text("about", ""),
+        name=top.text("name").strip(),
+        about=top.text("about"),
         vms=tuple(_looks(name, below) for name, below in top.named("vms").items()),
         disturbances=tuple(_disturbance(below) for below in top.sections("disturbances")),
-        gap_ms=top.number("longest-gap-ms", 0),
-        disruptive=top.flag("disruptive", False),
+        gap_ms=top.number("longest-gap-ms"),
+        disruptive=top.flag("disruptive"),
         manifests=tuple(_there(top, folder, name) for name in top.texts("manifests", (".",))),
-        vlans={_vlan(names, k): _vlan(names, v) for k, v in _table(names, "vlans").items()},
+        vlans={int(theirs): int(ours) for theirs, ours in _table(names, "vlans").items()},
         networks=_table(names, "networks"),
         nics=_table(names, "nics"),
     )
-    top.end()
-    if names is not None:
-        names.end()
     _check(top, case)
     return case
-
-
-def _line(top: Section, key: str) -> str:
-    text = top.text(key).strip()
-    if not text or "\n" in text:
-        raise top.complain(key, "one line of text", repr(text))
-    return text
 
 
 def _there(top: Section, folder: Path, name: str) -> Path:
@@ -102,28 +93,23 @@ def _there(top: Section, folder: Path, name: str) -> Path:
 
 
 def _looks(name: str, section: Section) -> Looks:
-    found = Looks(
+    return Looks(
         name,
-        section.text("segment", ""),
-        section.text("attachment", ""),
-        section.texts("reaches", ()),
-        section.texts("does-not-reach", ()),
+        section.text("segment"),
+        section.text("attachment"),
+        section.texts("reaches"),
+        section.texts("does-not-reach"),
     )
-    section.end()
-    return found
 
 
 def _disturbance(section: Section) -> Disturbance:
     chosen = [kind for kind in KINDS if section.has(kind)]
     if len(chosen) != 1:
-        found = " and ".join(chosen) or ", ".join(section.keys()) or "nothing"
+        found = " and ".join(chosen) or ", ".join(section.keys())
         raise UsageError(f"{section.key}: one of {', '.join(KINDS)}", found, f"{section.path}, line {section.line}")
-    kind = chosen[0]
-    vm, to = section.text(kind), section.text("to", "another")
-    if to not in PLACES or (kind != "migrate" and section.has("to")):
-        raise section.complain("to", f"one of {', '.join(PLACES)}, for a migration", repr(to))
-    section.end()
-    return Disturbance(kind, vm, to)
+    if chosen[0] != "migrate" and section.has("to"):
+        raise section.complain("to", "nothing: only a migration goes to a place", section.text("to"))
+    return Disturbance(chosen[0], section.text(chosen[0]), section.text("to", "another"))
 
 
 def _table(names: Section | None, key: str) -> dict[str, str]:
@@ -131,21 +117,11 @@ def _table(names: Section | None, key: str) -> dict[str, str]:
     return {name: below.text(name) for name in below.keys()} if below is not None else {}  # noqa: SIM118
 
 
-def _vlan(names: Section | None, text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 4094:
-        assert names is not None
-        raise names.complain("vlans", "VLANs from 1 to 4094", repr(text))
-    return int(text)
-
-
 def _check(top: Section, case: Case) -> None:
-    if not case.vms:
-        raise top.complain("vms", "at least one VM that is looked at", "none", "vms: {web-1: {reaches: [gateway]}}")
     known = {looks.vm for looks in case.vms}
-    for name in known:
-        if not VM.fullmatch(name):
-            raise top.complain("vms", "names of VMs (small letters, digits, dashes)", repr(name))
     for looks in case.vms:
+        if not VM.fullmatch(looks.vm):
+            raise top.complain("vms", "names of VMs (small letters, digits, dashes)", repr(looks.vm))
         if not looks.reaches and not looks.not_reaches:
             raise top.complain("vms", f"what {looks.vm} reaches or does not reach", "neither", "reaches: [gateway]")
     for moved in case.disturbances:

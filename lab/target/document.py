@@ -101,36 +101,36 @@ class Section:
         return UsageError(f"{self._full(key)}: {wanted}", found, f"{self.path}, line {line}", advice or "correct it")
 
 
-def read(path: Path) -> Section:
-    """The file's top mapping, of the right form. Raises UsageError with file and line."""
+def read(path: Path, what: str = "a target file", rules: Path = form.SCHEMA) -> Section:
+    """The file's top mapping, of the right form; *what* is the file, in words. Raises UsageError with file and line."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError("a target file", error.strerror or str(error), str(path), _there(path)) from error
+        raise UsageError(what, error.strerror or str(error), str(path), _there(path)) from error
     except UnicodeDecodeError as error:
-        raise UsageError("a target file", f"it is no UTF-8 text: {error}", str(path), _there(path)) from error
+        raise UsageError(what, f"it is no UTF-8 text: {error}", str(path), _there(path)) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise _no_yaml(path, text, error) from error
+        raise _no_yaml(path, text, what, error) from error
     if node is None:
-        raise UsageError("a target file", "it is empty", str(path), _there(path))
-    form.check(path, node)
+        raise UsageError(what, "it is empty", str(path), _there(path))
+    form.check(path, node, rules)
     return Section(path, node)
 
 
-def _no_yaml(path: Path, text: str, error: yaml.YAMLError) -> UsageError:
+def _no_yaml(path: Path, text: str, what: str, error: yaml.YAMLError) -> UsageError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
     if mark is None:
-        return UsageError("a target file in YAML", problem, str(path), "correct the syntax there")
+        return UsageError(f"{what} in YAML", problem, str(path), "correct the syntax there")
     lines = text.splitlines()
     # The parser may stop behind the line whose indentation is a tab.
     tabs = [n for n in range(mark.line, max(-1, mark.line - 2), -1) if n < len(lines) and "\t" in _indent(lines[n])]
     if tabs:
         found = "a tab in the indentation"
-        return UsageError("a target file in YAML", found, f"{path}, line {tabs[0] + 1}", "indent with spaces")
-    return UsageError("a target file in YAML", problem, f"{path}, line {mark.line + 1}", "correct the syntax there")
+        return UsageError(f"{what} in YAML", found, f"{path}, line {tabs[0] + 1}", "indent with spaces")
+    return UsageError(f"{what} in YAML", problem, f"{path}, line {mark.line + 1}", "correct the syntax there")
 
 
 def _indent(line: str) -> str:

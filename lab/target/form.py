@@ -37,17 +37,17 @@ class Mistakes(UsageError):
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The published schema. A `title` says what is wanted, a `description` what it is for."""
-    found: dict[str, Any] = json.loads(SCHEMA.read_text())
+def schema(path: Path = SCHEMA) -> dict[str, Any]:
+    """The published schema, or another of its kind. A `title` says what is wanted, a `description` what it is for."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
-def check(path: Path, top: yaml.Node) -> None:
-    """Raises UsageError, or Mistakes when there are several."""
+def check(path: Path, top: yaml.Node, rules: Path = SCHEMA) -> None:
+    """Hold a file against a schema. Raises UsageError, or Mistakes when there are several."""
     reader = _Reader(path)
     data = reader.read(top, ())
-    breaches = Draft202012Validator(schema()).iter_errors(data)
+    breaches = Draft202012Validator(schema(rules)).iter_errors(data)
     found = {place: problem for breach in breaches for place, problem in reader.say(breach)}
     problems = [*reader.twice, *(found[place] for place in sorted(found, key=reader.line))]
     if len(problems) == 1:
@@ -77,7 +77,7 @@ class _Reader:
     def read(self, node: yaml.Node, place: Place) -> Any:
         self._nodes[place] = node
         if len(place) > DEEPEST:
-            raise self._error(place[:1], "a target file", f"it is nested more than {DEEPEST} deep", "", node)
+            raise self._error(place[:1], "a file of few levels", f"it is nested more than {DEEPEST} deep", "", node)
         if isinstance(node, yaml.MappingNode):
             return {key: self.read(value, (*place, key)) for key, value in self._pairs(node, place)}
         if isinstance(node, yaml.SequenceNode):

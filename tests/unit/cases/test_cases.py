@@ -139,7 +139,7 @@ def test_the_shipped_cases_are_cases(name: str) -> None:
         ("name: x\nvms: {web-1: {reaches: [gateway], attachment: dev}}\n", "NetworkAttachmentDefinition dev"),
         (f"name: x\n{LOOKS}map: {{vlans: {{500: 7777}}}}\n", "VLANs from 1 to 4094"),
         ("name: x\nvmz: {}\nvms: {web-1: {reaches: [gateway]}}\n", "'vmz'"),
-        (f"name: x\n{LOOKS}disturbances: [{{reboot: web-1}}]\n", "one of migrate, drain, cancel"),
+        (f"name: x\n{LOOKS}disturbances: [{{reboot: web-1}}]\n", "one of the keys migrate, drain, cancel"),
         (f"name: x\n{LOOKS}disturbances: [{{migrate: db}}]\n", "one of the VMs web-1"),
         (f"name: x\n{LOOKS}disturbances: [{{drain: web-1}}]\n", "longest-gap-ms"),
         (f"name: x\n{LOOKS}disturbances: [{{migrate: web-1, to: far}}]\n", "another, new, back"),
