@@ -53,6 +53,11 @@ class Card:
     faults: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def captures(self) -> list[str]:
+        """Files of evidence with packets, and the same as text."""
+        return [name for name in self.scenario.evidence_files if "/capture-" in name]
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -66,6 +71,11 @@ class Moved:
     lost: int
     bad: bool
     remarks: Sequence[str]
+
+    @property
+    def failed(self) -> str:
+        """Why it failed, without the calls that stand around it."""
+        return words.core(self.move.failed)
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,8 @@ def _cards(record: RunRecord) -> list[Card]:
     drawn: dict[str, Card] = {}
     for index, scenario in chosen:
         card = Card(
-            f"f{index + 1}", scenario, scenario.verdict, words.story(scenario),
+            f"f{index + 1}", scenario, scenario.verdict,
+            words.story(scenario, record.pictures.get(scenario.picture)),
             checks=[c for c in _of(scenario, "check") if not c["held"]],
             faults=_of(scenario, "fault"), policies=_of(scenario, "policy"),
         )  # fmt: skip

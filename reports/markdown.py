@@ -38,13 +38,14 @@ def _lines(record: RunRecord) -> Iterator[str]:
     bad = [s for s in record.scenarios if s.verdict in words.BAD]
     bad.sort(key=lambda s: words.ORDER.index(s.verdict))
     for scenario in bad[:SHOWN]:
-        story = words.story(scenario)
+        story = words.story(scenario, record.pictures.get(scenario.picture))
         yield ""
         yield f"### {scenario.verdict}: {cell(scenario.name)}"
         yield ""
         yield f"**{cell(story.cause)}**"
         yield ""
-        rows = (("step", story.step), ("wanted", story.wanted), ("seen", story.seen), ("first lead", story.lead))
+        rows = (("step", story.step), ("wanted", story.wanted), ("seen", story.seen),
+                ("stands out", "; ".join(story.odd)), ("first lead", story.lead))  # fmt: skip
         yield from (f"- {name}: {cell(text)}" for name, text in rows if text)
         if scenario.evidence:
             yield f"- evidence: `{code(scenario.evidence)}`"

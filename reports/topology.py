@@ -123,7 +123,9 @@ def _worker(column: _Column, segment: Mapping[str, Any] | None, witness: Mapping
     if bridge:
         parts += _bridge(column, bridge, uplink)
     else:
-        parts.append(svg.text(column.middle, TOP["bridge"] + 20, "no bridge for it", "dim", width=width))
+        said = "no bridge for it" if uplink is None else "no bridge over it"
+        parts.append(svg.text(column.middle, TOP["bridge"] + 20, said, "dim", width=width))
+        parts += _bond(column, uplink, {}) if uplink is not None else []
     parts += _nics(column, uplink)
     if witness is not None:
         parts.append(_witness(column, witness))
@@ -175,10 +177,14 @@ def _used(worker: Mapping[str, Any], segment: Mapping[str, Any] | None) -> tuple
     """The bridge that the segment leaves by, and the link that is its uplink."""
     links = {str(link["name"]): link for link in worker.get("links") or []}
     made = [n for n, link in links.items() if link["type"] in {"ovs-bridge", "linux-bridge"} and n not in {"br-int"}]
+    made += [n for n in worker.get("bridges") or () if n not in links]
     mappings: Mapping[str, str] = worker.get("mappings") or {}
     bridge = mappings.get(_localnet(segment, mappings), "")
     if not bridge:
         others = [n for n in made if n != "br-ex"]
+        lone = next((x for x in links.values() if x["type"] == "bond" and not x.get("controller")), None)
+        if segment is None and not others and lone is not None:
+            return "", lone
         bridge = others[0] if others else (made[0] if made and segment is None else "")
     ports = [p for p in (links.get(bridge, {}).get("ports") or []) if p != bridge and not str(p).startswith("patch-")]
     ports += [
@@ -203,14 +209,17 @@ def _bridge(column: _Column, bridge: str, uplink: Mapping[str, Any] | None) -> l
     if uplink is None:
         parts.append(svg.text(column.middle, TOP["bond"] + 20, "no uplink", "bad", width=width))
     elif uplink["type"] == "bond":
-        port: Mapping[str, Any] = next((p for p in mine if p["name"] == uplink["name"]), {})
-        tags = ", ".join(str(t) for t in port.get("trunks") or []) or (str(port["tag"]) if port.get("tag") else "")
-        label = str(uplink["name"]) + (f" · VLANs {tags}" if tags else "")
-        parts += [
-            svg.rect(x, TOP["bond"], width, 30, "box" + (" down" if uplink["state"] == "down" else "")),
-            svg.text(column.middle, TOP["bond"] + 19, label, width=width),
-        ]
+        parts += _bond(column, uplink, next((p for p in mine if p["name"] == uplink["name"]), {}))
     return parts
+
+
+def _bond(column: _Column, uplink: Mapping[str, Any], port: Mapping[str, Any]) -> list[Markup]:
+    tags = ", ".join(str(t) for t in port.get("trunks") or []) or (str(port["tag"]) if port.get("tag") else "")
+    label = str(uplink["name"]) + (f" · VLANs {tags}" if tags else "")
+    return [
+        svg.rect(column.x + LEFT, TOP["bond"], INNER, 30, "box" + (" down" if uplink["state"] == "down" else "")),
+        svg.text(column.middle, TOP["bond"] + 19, label, width=INNER),
+    ]
 
 
 def _nics(column: _Column, uplink: Mapping[str, Any] | None) -> list[Markup]:
@@ -224,20 +233,31 @@ def _nics(column: _Column, uplink: Mapping[str, Any] | None) -> list[Markup]:
     parts = []
     for index, name in enumerate(names):
         x = column.x + LEFT + index * (width + 6)
-        down = links.get(name, {}).get("state") == "down"
+        trouble = _trouble(column.worker, links, name)
         parts += [
-            svg.rect(x, TOP["nics"], width, 28, "nic down" if down else "nic", 4),
-            svg.text(x + width / 2, TOP["nics"] + 18, name + (" down" if down else ""), "small", width=width),
+            svg.rect(x, TOP["nics"], width, 28, "nic down" if trouble else "nic", 4),
+            svg.text(x + width / 2, TOP["nics"] + 18, name, "small bad" if trouble else "small", width=width),
+            *([svg.text(x + width / 2, TOP["nics"] + 40, trouble, "small bad halo", width=width)] if trouble else []),
             svg.line([(x + width / 2, TOP["nics"] + 28), (x + width / 2, TOP["switch"])], "wire"),
         ]
     return parts
+
+
+def _trouble(worker: Mapping[str, Any], links: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """Why a NIC carries nothing, in two words."""
+    if links.get(name, {}).get("state") == "down":
+        return "down"
+    if name in (worker.get("dark") or ()):
+        return "no link"
+    said = [t for b in worker.get("bonds") or () for t in b["troubles"] if str(t).startswith(f"{name} ")]
+    return "no partner" if said else ""
 
 
 def _witness(column: _Column, witness: Mapping[str, Any]) -> Markup:
     said, class_ = "its resident could not be asked", "dim"
     if witness.get("gateway") is not None:
         said, class_ = ("its resident: answer", "good") if witness["gateway"] else ("its resident: no answer", "bad")
-    return svg.text(column.middle, TOP["nics"] + 48, said, f"small halo {class_}", width=INNER)
+    return svg.text(column.middle, TOP["nics"] + 54, said, f"small halo {class_}", width=INNER)
 
 
 def _switch(width: float, segment: Mapping[str, Any] | None) -> list[Markup]:

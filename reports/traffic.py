@@ -104,7 +104,7 @@ def _measured(document: Mapping[str, Any]) -> Move:
     return Move(
         name=name,
         vm=name,
-        way=f"repeat {document['number']}" if document.get("number") else "",
+        way=f"disturbance {document['number']}" if document.get("number") else "",
         seconds=float(document.get("seconds") or 0),
         phases=[(phase, at - base) for phase, at in moments],
         probes=[_probe(s, base) for s in series],

@@ -6,8 +6,10 @@ It reads the record and decides nothing that the record does not say.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from lab.evidence.record import RunRecord, ScenarioRecord, Verdict
 
@@ -93,36 +95,56 @@ class Story:
     where: str
     lead: str
     step: str
+    odd: tuple[str, ...] = ()
+    """What stood out in the network when it was looked at."""
 
 
-def story(scenario: ScenarioRecord) -> Story:
+def story(scenario: ScenarioRecord, picture: Mapping[str, Any] | None = None) -> Story:
     """From its reason (written ``wanted: ... found: ... where: ... try: ...`` by lab.core.errors) and its facts."""
     parts = _parts(scenario.reason)
     causes = [str(f["text"]) for f in scenario.facts if f.get("sort") == "cause"]
     step = next((f"{s.keyword} {s.name}" for s in scenario.steps if s.status in BAD), "")
     found = parts.get("found") or parts.get("last seen") or parts[""]
-    cause = causes[-1] if causes else _told(parts, found)
+    cause = causes[-1] if causes else _finding(scenario) or _told(parts, found)
     # The cause stands in the finding's sentence already, behind a semicolon.
     seen = found.replace(f"; {cause}", "").strip() if causes else found.strip()
     lead = scenario.advice or parts.get("try", "")
-    return Story(cause, parts.get("wanted", ""), seen, parts.get("where", ""), lead, step)
+    odd = tuple(map(str, (picture or {}).get("oddities") or ()))
+    return Story(cause, parts.get("wanted", ""), seen, parts.get("where", ""), lead, step, odd)
+
+
+def _finding(scenario: ScenarioRecord) -> str:
+    """Of a failed check of routes: the worst finding of the last audit, where the step has one."""
+    step = next((i for i, s in enumerate(scenario.steps) if s.status in BAD), -2)
+    audits = [f["document"] for f in scenario.facts if f.get("sort") == "routes" and f.get("step") == step]
+    findings = audits[-1].get("findings") or () if audits else ()
+    worst = next((f for w in ("CRITICAL", "MAJOR") for f in findings if f.get("severity") == w), None)
+    if worst is None:
+        return ""
+    stale = next((row["text"] for row in worst.get("lines") or () if row.get("role") in {"stale", "wrong"}), "")
+    said = f"{', '.join(worst.get('zones') or ())}: {worst.get('summary', '')} of {worst.get('subject', '')}"
+    return said + (f"; the stale one is `{stale.partition(' _uuid=')[0]}`" if stale else "")
 
 
 def _told(parts: dict[str, str], found: str) -> str:
     """One sentence where diagnosis told no cause: what was found alone ("5 of 5 answered") says nothing."""
-    if parts[""]:
-        return _core(parts[""].strip().partition("\n")[0])
+    first = parts[""].strip().partition("\n")[0]
+    if match := _WAITED.match(first):
+        return f"{match[1]}: wanted {parts.get('wanted', '')}; still seen {core(found)}"
+    if first:
+        return core(first)
     errors = [row.removeprefix("# stderr: ") for row in found.splitlines() if row.startswith("# stderr: ")]
     first = errors[0] if errors else found.strip().partition("\n")[0]
     wanted = parts.get("wanted", "")
-    return f"wanted {wanted}; found {_core(first)}" if wanted and first else _core(first or wanted)
+    return f"wanted {wanted}; found {core(first)}" if wanted and first else core(first or wanted)
 
 
+_WAITED = re.compile(r"^(.*): waited [\d.]+ s$")
 _GAVE_UP = "it cannot get there any more: "
 _SANDBOX = re.compile(r"^(.*?)FailedCreatePodSandBox: .*(error adding container to network .*)$")
 
 
-def _core(text: str) -> str:
+def core(text: str) -> str:
     """What a platform's message comes to: what stands around its end is which call went through which."""
     text = text.partition(_GAVE_UP)[2] or text
     if match := _SANDBOX.match(text):

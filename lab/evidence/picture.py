@@ -6,14 +6,17 @@ difference is often the cause. It judges nothing and raises nothing of what it m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
+from lab.evidence import oddities
 from lab.evidence.record import now
 from lab.nmstate.state import NodeState
+from lab.ovn import bonds
 from lab.ovn.switch import NodeSwitch
 from lab.topology.scene import Scene
 
@@ -31,13 +34,18 @@ def take(scene: Scene) -> dict[str, Any]:
     site, deadline = scene.site, Deadline.after(BUDGET_S)
     used = [guest.node for guest in scene.guests.values() if guest.node]
     shown = sorted(site.workers, key=lambda node: node not in used)[:MOST]
-    with ThreadPoolExecutor(2, "picture") as pool:
+    with ThreadPoolExecutor(2 + len(shown), "picture") as pool:
         switches = pool.submit(site.reader.read_all, shown, deadline=deadline)
         states = pool.submit(_states, scene)
-        workers = [_worker(scene, n, states.result().get(n), switches.result()[n]) for n in sorted(shown)]
+        wires = {node: pool.submit(_wires, scene, node, deadline) for node in shown}
+        workers = [
+            _wired(_worker(scene, n, states.result().get(n), switches.result()[n]), wires[n].result())
+            for n in sorted(shown)
+        ]
     return {
         "taken": now(),
         "workers": workers,
+        "oddities": oddities.of(workers),
         "segments": _segments(scene),
         "left_out": len(site.workers) - len(shown),
     }
@@ -48,6 +56,32 @@ def _states(scene: Scene) -> dict[str, NodeState]:
         return {state.node: state for state in scene.site.policies.node_states()}
     except LabError:
         return {}
+
+
+def _wires(scene: Scene, node: str, deadline: Deadline) -> dict[str, Any]:
+    """What the worker's kernel and Open vSwitch say of links and bonds: nmstate tells neither carrier nor LACP, and
+    what it reports may be a minute old."""
+    try:
+        said = scene.site.reader.run(node, bonds.ARGV, deadline=deadline).stdout
+        found, rows = bonds.read_links(node, said), json.loads(said.partition(bonds.MARK)[0])
+    except (LabError, ValueError):
+        return {}
+    made = [str(r["ifname"]) for r in rows if (r.get("linkinfo") or {}).get("info_kind") == "bridge"]
+    return {
+        "carriers": {name: link.link for name, link in found.links.items()},
+        "bonds": [
+            {"name": b.name, "members": [m.name for m in b.members], "troubles": list(b.troubles)} for b in found.bonds
+        ],
+        "bridges": {name: [str(r["ifname"]) for r in rows if r.get("master") == name] for name in made},
+    }
+
+
+def _wired(worker: dict[str, Any], wires: dict[str, Any]) -> dict[str, Any]:
+    """Both together; of carriers only the NICs' own, by what nmstate calls a NIC."""
+    carriers = wires.pop("carriers", {})
+    nics = [link["name"] for link in worker["links"] if link["type"] == "ethernet" and link["name"] in carriers]
+    lit = [name for name in nics if carriers[name]]
+    return worker | wires | {"lit": lit, "dark": [name for name in nics if name not in lit]}
 
 
 def _worker(scene: Scene, node: str, state: NodeState | None, switch: NodeSwitch | LabError) -> dict[str, Any]:
