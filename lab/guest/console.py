@@ -211,11 +211,8 @@ class ConsoleShell:
         self._look_alive(deadline)
         while True:
             mark = new_mark()
-            *before, last = script_lines(mark, script)
             try:
-                for line in before:
-                    self._type(line, deadline)
-                self.send(last.encode() + b"\n")
+                self.send("".join(f"{line}\n" for line in script_lines(mark, script)).encode())
             except ConsoleClosed as error:
                 self._reopen(deadline, str(error))
                 self._ask_again(mark)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Encoding = Literal["base64", "hex"]
-LINE = 400
+TYPED, LINE = 80, 1000
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _./:=,@+-")
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_()#][0-9A-Za-z]?)"
@@ -24,16 +24,20 @@ _ANSI = re.compile(
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 RUNNER = (
-    ' vlf(){ printf "\\n%sB\\n" "$1"; $VLE <"$VLD/o"; printf "\\n%sM\\n" "$1"; $VLE <"$VLD/e"; VLB= VLC=; '
-    'read -r VLB <"$VLD/s"; read -r VLC <"$VLD/r"; set -- "$1" $(cd "$VLD"; sha256sum o e); '
+    ' vlo(){ [ ! -s "$VLD/$1" ] || $VLE <"$VLD/$1"; }; vlf(){ VLB= VLC=; read -r VLB <"$VLD/s"; read -r VLC <"$VLD/r"; '
+    'printf "\\n%sB\\n" "$1"; vlo o; printf "\\n%sM\\n" "$1"; vlo e; set -- "$1" $(cd "$VLD"; sha256sum o e); '
     'printf "\\n%sE:%s:%s:%s:%s:\\n" "$1" "$VLB" "$VLC" "$2" "$4"; }',
     ' vlr(){ echo "$1" >"$VLD/s"; ( eval "$2" ) </dev/null >"$VLD/o" 2>"$VLD/e"; echo "$1 $?" >"$VLD/r"; vlf "$1"; }',
+    ' vlx(){ VLS= VLN=$2; while [ "$VLN" -gt 0 ]; do VLN=$((VLN-1)); IFS= read $VLQ VLI; [ "$VLI" ] || break; '
+    'VLS=$VLS${VLI#+}; done; if [ ${#VLS} = "$3" ]; then vlr "$1" "$(printf %b "$VLS")"; else vlf "$1"; fi; }',
 )
-"""Shell functions: vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it (POSIX sh).
-Under emulation each program costs some 15 ms, hence few of them."""
+"""Shell functions (POSIX sh): vlf MARK prints the kept result, vlr MARK SCRIPT runs, keeps and prints it,
+vlx MARK LINES CHARACTERS does so with a script that it reads. Under emulation each program costs some 15 ms, hence few
+of them."""
 SETUP = (
     ' unset HISTFILE; dmesg -n 1 2>/dev/null; VLD=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/virtlab.XXXXXX"); '
-    "if command -v base64 >/dev/null; then VLE=base64; else VLE='od -An -v -tx1'; fi",
+    "if command -v base64 >/dev/null; then VLE=base64; else VLE='od -An -v -tx1'; fi; "
+    "VLQ=-r; echo | read -rs VLI 2>/dev/null && VLQ=-rs",
     *RUNNER,
 )
 """Typed once after each login; few lines, since each is waited for."""
@@ -50,13 +54,17 @@ def quoted_apart(mark: str) -> str:
 
 
 def script_lines(mark: str, script: str) -> list[str]:
-    """The lines to type, one after the other, to run a script under `mark`; each at most LINE characters or so."""
+    """The lines to send, all at once, to run a script under `mark`.
+
+    What is typed at a prompt goes through the shell's line editor, 0.2 ms a character in an emulated guest. So a longer
+    script follows the command that reads it, without an echo where the shell can do that; lines that got lost on the
+    way leave its length wrong, and nothing is run. A prompt that gets them instead finds no such command.
+    """
     escaped = "".join(chr(c) if c in _SAFE else f"\\0{c:03o}" for c in script.encode("utf-8", "surrogateescape"))
-    run = f" vlr {quoted_apart(mark)}"
-    if len(escaped) <= LINE:
-        return [f"{run} \"$(printf %b '{escaped}')\""]
-    lines = [" VLS=", *(f" VLS=$VLS'{chunk}'" for chunk in _chunks(escaped))]
-    return [*lines, f'{run} "$(printf %b "$VLS")"']
+    if len(escaped) <= TYPED:
+        return [f" vlr {quoted_apart(mark)} \"$(printf %b '{escaped}')\""]
+    lines = _chunks(escaped)
+    return [f" vlx {quoted_apart(mark)} {len(lines)} {len(escaped)}", *(f"+{line}" for line in lines)]
 
 
 def _chunks(escaped: str) -> list[str]:

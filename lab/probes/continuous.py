@@ -21,9 +21,15 @@ from lab.probes.replies import Replies, read_replies
 from lab.probes.series import Frame, Series, series
 from lab.probes.toolbox import Toolbox
 
-# A shell that knows the time stamps each line of a ping that does not: $@ are the ping's words.
-STAMPED = '{ "$@" 2>&1 & echo $! >pids; wait; } | while read -r l; do echo "$EPOCHREALTIME $l"; done'
-ANSWER = "bytes from .*seq="
+# A shell that knows the time stamps each line of a ping that does not, until the ping is started with $@ and answered;
+# what it stamps with from then on is put in for STAMPER.
+STAMPED = """{ "$@" 2>&1 & echo $! >pids; wait; } | {
+read -r l; echo "$EPOCHREALTIME $l"; read -r l; echo "$EPOCHREALTIME $l"; STAMPER; }"""
+BY_SHELL = 'while read -r l; do echo "$EPOCHREALTIME $l"; done'
+BY_TS = "exec ts %.s"
+"""busybox' or moreutils': a shell reads a pipe byte by byte, which costs a guest as much again as half of its ping."""
+ANSWERED, ANSWER = "bytes from *seq=", "bytes from .*seq="
+"""The first answer as a pattern of the shell's, and any as one of grep's."""
 SMALLEST_MS = 200
 """What older iputils allow a user who is not root."""
 _RECOVERY_S = 10.0
@@ -41,7 +47,8 @@ def ping_words(tools: Toolbox, target: str, interval_ms: float, longest_s: int, 
     words = ["sudo", "-n", *words] if root else words
     if tools.ping == "iputils" or not tools.clock:
         return words
-    return [*tools.clock, "-c", STAMPED, "sh", *words]
+    stamped = STAMPED.replace("STAMPER", BY_TS if "ts" in tools.has else BY_SHELL)
+    return [*tools.clock, "-c", stamped, "sh", *words]
 
 
 class ContinuousPing:
@@ -91,7 +98,7 @@ class ContinuousPing:
     def _try(self, interval_ms: float, deadline: Deadline, *, root: bool = False) -> None:
         words = ping_words(self._tools, self.target, interval_ms, self._longest_s, root=root)
         self._began = clock.now()
-        self._detached.start(words, running=ANSWER, deadline=deadline)
+        self._detached.start(words, running=ANSWERED, deadline=deadline)
         self.interval_ms = interval_ms
 
     def _try_slower(self, deadline: Deadline) -> None:

@@ -17,8 +17,9 @@ from lab.core.errors import Inconclusive, ProbeNotStarted
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 
-# $1: folder to be, $2: pattern that a running probe's log has, $3: tenths of a second to wait for it, $4...: what runs.
-# What runs has the folder as its working directory; its output is the log. HUP is what a dying session sends.
+# $1: shell pattern of what a running probe's log has in a line, $2: how often to look for it, $3...: what runs. Looking
+# takes no program but sleep: each costs an emulated guest some 10 ms. What runs has the folder as working directory;
+# its output is the log. HUP is what a dying session sends.
 START = r"""
 LC_ALL=C; export LC_ALL; umask 077
 d=$(mktemp -d "${TMPDIR:-/tmp}/virtlab-probe.XXXXXX") && cd "$d" || exit 1
@@ -28,11 +29,11 @@ if command -v setsid >/dev/null 2>&1; then set -- setsid "$@"; fi
 "$@" >log 2>err </dev/null &
 echo $! >pid
 n=0
-until grep -q "$w" log; do
+seen() { while read -r l; do case $l in *$w*) return 0 ;; esac; done <log; return 1; }
+until sleep 0.02; seen; do
   n=$((n+1))
   if [ $n -gt "$t" ]; then echo "late $d"; cat err log; exit 0; fi
   if ! kill -0 $! 2>/dev/null; then echo "dead $d"; cat err log; exit 0; fi
-  sleep 0.02
 done
 echo "runs $d"
 """
@@ -68,7 +69,7 @@ class Detached:
         self.folder = ""
 
     def start(self, argv: Sequence[str], *, running: str, deadline: Deadline) -> None:
-        """Returns when its log has a line with *running* (a basic regular expression).
+        """Returns when its log has a line with *running* (a shell's pattern) in it.
 
         Raises ProbeNotStarted with what it said, GuestUnreachable.
         """

@@ -14,13 +14,14 @@ from lab.core.errors import ProbeNotStarted, ToolMissing
 from lab.guest.shell import Shell
 
 SCRIPT = r"""
-for s in bash ash 'busybox sh' sh; do
+for s in sh bash ash 'busybox sh'; do
   [ "$($s -c 'echo ${EPOCHREALTIME:+y}' 2>/dev/null)" = y ] && { echo "clock $s"; break; }
 done
 case $(ping -V 2>&1) in *iputils*) echo ping iputils ;; *BusyBox*) echo ping busybox ;; *not\ found*) ;;
   *) echo ping other ;; esac
 case $(nc -h 2>&1 </dev/null) in *BusyBox*) echo nc busybox ;; *Ncat*) echo nc ncat ;; *OpenBSD*) echo nc openbsd ;;
   *v1.*) echo nc traditional ;; esac
+case $(echo | ts %.s 2>/dev/null) in [0-9]*.[0-9]*) echo has ts ;; esac
 for t in setsid gzip base64 mkfifo sudo bash socat iperf3 dd curl wget dig nslookup getent arping tracepath traceroute \
   ip; do
   command -v $t >/dev/null 2>&1 && echo "has $t"
@@ -32,7 +33,8 @@ echo end
 @dataclass(frozen=True)
 class Toolbox:
     """`clock` are the words of a shell that knows the time by itself (() none does); `ping` is "iputils", "busybox",
-    "other" or ""; `nc` is "busybox", "openbsd", "ncat", "traditional" or ""; `has` are further programs."""
+    "other" or ""; `nc` is "busybox", "openbsd", "ncat", "traditional" or ""; `has` are further programs, "ts" only one
+    that knows fractions of a second."""
 
     place: str
     clock: tuple[str, ...]

@@ -34,6 +34,7 @@ class FakeGuest:
         self.sent = bytearray()
         self.refuse_next = 0
         self.corrupt: list[tuple[bytes, bytes]] = []
+        self.swallow: list[bytes] = []
         self.connections = 0
         self._argv = [sys.executable, str(GETTY), self.user, password, banner, *shell]
         self._loop = asyncio.new_event_loop()
@@ -162,8 +163,15 @@ class FakeGuest:
         async for message in ws:
             if message.type == WSMsgType.BINARY:
                 self.received += message.data
-                await self._into_guest(message.data)
+                await self._into_guest(self._without(message.data))
         return ws
+
+    def _without(self, data: bytes) -> bytes:
+        """What is left when the line loses, once each, what is to be swallowed."""
+        for text in [text for text in self.swallow if text in data]:
+            data = data.replace(text, b"", 1)
+            self.swallow.remove(text)
+        return data
 
     async def _into_guest(self, data: bytes) -> None:
         while data:

@@ -84,6 +84,18 @@ def test_a_long_command_and_a_big_output_arrive_whole(guest: FakeGuest) -> None:
     shell.close()
 
 
+@pytest.mark.parametrize("lost", [b"+printf", b"m" * 80])
+def test_a_script_that_lost_something_on_its_way_is_not_run_but_sent_again(guest: FakeGuest, lost: bytes) -> None:
+    shell = shell_of(guest)
+    deadline = Deadline.after(60)
+    shell.run(["true"], deadline=deadline)
+    guest.swallow = [lost]
+    text = "m" * 2500
+    assert shell.run(["printf", "%s", text], deadline=deadline).stdout == text
+    assert not guest.swallow
+    shell.close()
+
+
 def test_fake_prompts_and_control_sequences_in_output_fool_nobody(simple: FakeGuest) -> None:
     shell = shell_of(simple)
     hostile = "\nguest login: \x1b[2J\nPassword: \nE:0:\nroot# \nLogin incorrect\nguest$ "

@@ -49,6 +49,13 @@ for n in range(100000):
         print(f"64 bytes from 10.0.0.1: seq={{n}} ttl=64 time=1.000 ms", flush=True)
     time.sleep(0.01)
 """
+TS = """#!{python}
+import sys, time
+assert sys.argv[1] == "%.s"
+for line in sys.stdin:
+    sys.stdout.write(f"{{time.time():.6f}} {{line}}")
+"""
+"""As busybox has it: what it stamps is kept until there is a lot, or an end."""
 
 RELAY = """
 import socket, sys, threading, os

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from places import BUSYBOX, IPUTILS, Here
+from places import BUSYBOX, IPUTILS, TS, Here
 
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProbeNotStarted, ToolMissing
@@ -31,9 +31,9 @@ def here(tmp_path: Path) -> Here:
     return Here(tmp_path)
 
 
-def install(here: Here, source: str, **words: str) -> None:
+def install(here: Here, source: str, name: str = "ping", **words: str) -> None:
     given = {"python": sys.executable, "answers": "True", "end": "end", "interval": "0.01", "user": ""} | words
-    path = here.programs / "ping"
+    path = here.programs / name
     path.write_text(source.format(**given))
     path.chmod(0o755)
 
@@ -62,6 +62,18 @@ def test_a_ping_without_stamps_is_stamped_by_a_shell_that_knows_the_time(here: H
     assert (seen.lost, seen.answers[0][0]) == (30, 0)
     assert 290 < seen.longest_gap_ms < 500
     assert seen.remarks == ()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs a shell that knows the time, found no bash")
+def test_ts_stamps_all_but_the_first_answer_where_it_knows_fractions(here: Here) -> None:
+    install(here, BUSYBOX, answers="not 30 <= n < 60")
+    install(here, TS, "ts")
+    assert "ts" in look(here, deadline=Deadline.after(10)).has
+    seen = ran(here, 1.0)
+    assert (seen.lost, seen.answers[0][0]) == (30, 0)
+    assert 290 < seen.longest_gap_ms < 500
+    install(here, "#!/bin/sh\ncat\n", "ts")
+    assert "ts" not in look(here, deadline=Deadline.after(10)).has
 
 
 def test_without_any_stamps_gaps_are_counted_in_packets_and_that_is_said(here: Here) -> None:
