@@ -192,9 +192,9 @@ def others(client: Client, target: Target) -> Iterator[Finding]:
         yield bad("other runs", f"{where}: {reason}", "wait for it, or end it")
     else:
         yield good("other runs", f"{where} is {'held by a run that is gone' if found else 'free'}")
-    left = [f"{one.get('kind', '?')} {one['metadata']['name']}" for group in leftovers(client) for one in group]
+    left = leftovers(client).words
     if reason or not left:
-        yield good("leftovers", "none" if not left else f"{len(left)} objects, of the run that is at work")
+        yield good("leftovers", "none" if not left else f"{len(left)} things, of the run that is at work")
     else:
         yield bad("leftovers", ", ".join(left), f"virtlab clean --target {target.source}")
 

@@ -104,7 +104,8 @@ class FakeCluster(FakeApi):
             [{"metadata": {"name": n}, "status": {"currentState": s}} for n, s in self.states.items()]))  # fmt: skip
         empty = ("/api/v1/namespaces", "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies",
                  "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", "/apis/kubevirt.io/v1/virtualmachines",
-                 "/apis/kubevirt.io/v1/virtualmachineinstances", "/apis/storage.k8s.io/v1/storageclasses")  # fmt: skip
+                 "/apis/kubevirt.io/v1/virtualmachineinstances", "/apis/storage.k8s.io/v1/storageclasses",
+                 "/apis/migrations.kubevirt.io/v1alpha1/migrationpolicies")  # fmt: skip
         for path in empty:
             self.objects(path)
         self.objects("/apis/kubevirt.io/v1/kubevirts", {"metadata": {"name": "kubevirt", "namespace": "kubevirt"},

@@ -180,7 +180,7 @@ def denied(cluster: FakeCluster) -> None:
         (node_ahead, "clocks of the workers", "w2's clock is"),
         (node_silent, "clocks of the workers", "s ago: its clock is behind, or its kubelet is gone"),
         (busy, "other runs", "r7 elsewhere 12 holds it since"),
-        (left, "leftovers", "Namespace virtlab-x"),
+        (left, "leftovers", "namespace virtlab-x (run r1)"),
         (denied, "rights", "may not create virtualmachines.kubevirt.io"),
     ],
 )
