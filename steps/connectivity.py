@@ -34,7 +34,7 @@ def tagged_or_refused(scene: Scene, vlan: int, name: str, network: str) -> None:
     """A worker whose bridges cannot filter VLANs must say so; one that can must not let its frames out untagged."""
     seen = scene.fate(name)
     if seen.node:
-        expect.silent(scene.ping_gateway(name, scene.site.target.network(network)))
+        expect.kept_from(scene.ping_gateway(name, scene.site.target.network(network)), vlan)
     else:
         expect.refused(scene.site, scene.asked_for(name), seen, ["vlan", str(vlan)])
 

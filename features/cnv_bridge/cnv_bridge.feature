@@ -35,5 +35,7 @@ Feature: Virtual machines on a Linux bridge of the nodes, through cnv-bridge
   @disruptive @needs:bridge:br1
   Scenario: A vlan in the attachment tags, or is refused with the reason
     Given the documented policy br1-ens3-policy-workers
+    And a VM vm-a on the network machine through tuning-bridge-fixed
     And a VM vm-c on the network machine through tuning-bridge-vlan
-    Then the VLAN 2024 of its attachment keeps vm-c from the network machine, or it is refused
+    Then vm-a reaches the gateway of the network machine
+    But the VLAN 2024 of its attachment keeps vm-c from the network machine, or it is refused

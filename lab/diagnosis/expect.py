@@ -97,6 +97,20 @@ def silent(check: Check) -> None:
         )
 
 
+def kept_from(check: Check, vlan: int) -> None:
+    """Raises ProductFailure when a VM whose attachment has *vlan* is answered on the untagged network; Inconclusive."""
+    try:
+        silent(check)
+    except ProductFailure as heard:
+        raise ProductFailure(
+            f"VLAN {vlan} of its attachment to keep {check.guest} from {check.what} on {check.segment}",
+            f"{heard.found}: its frames go out untagged",
+            str(check.seen.evidence or ""),
+            f"has the bridge of the worker vlan_filtering, and is its bridge plugin v0.8.0 or later? "
+            f"`bridge vlan show` on {check.guest.node}",
+        ) from heard
+
+
 def apart(first: GuestVm, second: GuestVm) -> None:
     """Raises ProductFailure when two VMs are on one worker."""
     if first.node == second.node:

@@ -15,11 +15,13 @@ from typing import Any
 from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults.bridge_filtered import BridgeFiltered
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
+from lab.embedded.faults.bridge_plugin_old import BridgePluginOld
 from lab.embedded.faults.dhcp_silent import DhcpSilent
 from lab.embedded.faults.gateway_down import GatewayDown
 from lab.embedded.faults.lacp_off import LacpOff
 from lab.embedded.faults.loss import Loss
 from lab.embedded.faults.member_down import MemberDown
+from lab.embedded.faults.operator_dead import OperatorDead
 from lab.embedded.faults.ovnk_bug import OvnkBug
 from lab.embedded.faults.port_security import PortSecurity
 from lab.embedded.faults.site import Fault, Site
@@ -39,6 +41,8 @@ FAULTS: tuple[Fault, ...] = (
     SpoofCheckLost(),
     StrayBridge(),
     BridgeFiltered(),
+    BridgePluginOld(),
+    OperatorDead(),
     Loss(),
 )
 

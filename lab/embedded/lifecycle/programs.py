@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lab.embedded.model.spec import AGENT_PORT, API_ADDRESS, API_PORT, LabSpec, 
 from lab.embedded.node.context import Component, NodeContext
 from lab.embedded.node.kubelet import Kubelet
 from lab.embedded.node.launcher import Launchers
+from lab.embedded.node.leftout import LeftOut
 from lab.embedded.node.machine import take_address
 from lab.embedded.node.networkmanager.service import NetworkManager
 from lab.embedded.node.nmstate.dhcp import DhcpClients
@@ -38,6 +40,8 @@ from lab.embedded.node.zone import Zone
 from lab.embedded.operators import main as operators
 
 log = logging.getLogger("virtlab")
+PODS = {"nmstate": "nmstate-handler"}
+"""Components whose pod has another name."""
 
 
 def configure_logging() -> None:
@@ -109,10 +113,10 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
     )
     ctx.rundir.mkdir(parents=True, exist_ok=True)
     logging.getLogger().addHandler(ComponentLogs(ctx.rundir))
-    launchers = Launchers()
+    launchers, left_out = Launchers(), LeftOut()
     ovnkube = OvnKube(ctx)
     parts = {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers, "the pod network": ovnkube.zone.answers}
-    kubelet = Kubelet(ctx, launchers, parts)
+    kubelet = Kubelet(ctx, launchers, parts, left_out)
     virt = VirtHandler(ctx, launchers)
     handler = NmstateHandler(ctx, nmstate)
     components: dict[str, Component] = {
@@ -124,12 +128,14 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
             rundir / "networkmanager", handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close
         ),
     }
+    left_out.listen()
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)
     async with asyncio.TaskGroup() as group:
         group.create_task(served, name="server")
         for name, component in components.items():
-            group.create_task(_forever(component.run, name), name=name)
+            work = partial(left_out.minding, PODS.get(name, name), component.run)
+            group.create_task(_forever(work, name), name=name)
 
 
 async def _forever(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

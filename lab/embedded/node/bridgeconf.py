@@ -18,6 +18,8 @@ Obj = dict[str, Any]
 BRIDGES = ("bridge", "cnv-bridge")
 TUNERS = ("tuning", "cnv-tuning")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+ALWAYS = frozenset({"args", "bridge", "cniVersion", "hairpinMode", "ipam", "mtu", "name", "promiscMode", "type"})
+"""What the bridge plugin knows since ever. One from before v0.8.0 says nothing of `vlan` and what came after it."""
 GO_TYPES: dict[type, str] = {bool: "bool", int: "int", str: "string"}
 # OpenShift's list, cluster-network-operator bindata/network/multus/004-sysctl-configmap.yaml.
 ALLOWED_SYSCTLS = (

@@ -25,13 +25,16 @@ from lab.embedded.node.nad import Network, Request
 from lab.embedded.node.names import host_port, stable_mac
 
 KERNEL_MTU = 1500
+OLD = Path("/run/virtlab/bridge-plugin-old")
+"""While this file is there the plugin is one from before v0.8.0, as a node has it that updates passed by."""
 NO_FILTERING = "the bridges of this kernel do not filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING)"
 
 
 async def add(pod: Obj, netns: str, request: Request, network: Network, index: int) -> Attachment:
     """Run the network's plugins in their order. Raises CniError or CommandFailed; the caller unplugs then."""
     uid = pod["metadata"]["uid"]
-    conf = bridgeconf.bridge_conf(network.conf, request.mac)
+    told = {key: value for key, value in network.conf.items() if key in bridgeconf.ALWAYS or not OLD.exists()}
+    conf = bridgeconf.bridge_conf(told, request.mac)
     mac = conf.mac or stable_mac(uid, request.key)
     attachment = Attachment(request.ifname, request.key, mac, mtu=conf.mtu or KERNEL_MTU)
     host = host_port(uid, index)

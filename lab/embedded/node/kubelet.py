@@ -26,6 +26,7 @@ from lab.embedded.node.cni import Cni
 from lab.embedded.node.containers import tool_path
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.launcher import Launchers
+from lab.embedded.node.leftout import LeftOut
 from lab.embedded.node.nodeobject import SYSTEM_PODS, SystemPod
 from lab.embedded.node.podroutes import PodRoutes
 from lab.embedded.node.podworker import PodWorker, Tools
@@ -44,9 +45,9 @@ class Kubelet:
     ``ready`` are checks by name, each true when that part of the node (OVS, OVN, ...) answers.
     """
 
-    def __init__(self, ctx: NodeContext, launchers: Launchers, ready: Mapping[str, Check] | None = None) -> None:
-        self.ctx, self.launchers = ctx, launchers
-        self.ready = dict(ready or {})
+    def __init__(self, ctx: NodeContext, launchers: Launchers, ready: Mapping[str, Check], left_out: LeftOut) -> None:
+        self.ctx, self.launchers, self.left_out = ctx, launchers, left_out
+        self.ready = dict(ready)
         self.pods = ctx.informers.get(POD)
         self.nodes = ctx.informers.get(NODE)
         ctx.informers.get(NAD)
@@ -170,12 +171,16 @@ class Kubelet:
                 raise
 
     async def _system_pods(self) -> None:
-        """Create this node's own pods once it is Ready, and again when somebody deletes one, or the Node with all."""
+        """Create this node's own pods once it is Ready, and again when somebody deletes one, or the Node with all.
+
+        Those that are left out go.
+        """
         await self._is_ready.wait()
         missing = asyncio.Event()
         missing.set()
         self.pods.subscribe(lambda change, _pod: missing.set() if change == "DELETED" else None)
         self.nodes.subscribe(lambda change, _node: missing.set() if change == "ADDED" else None)
+        self.left_out.subscribe(missing.set)
         while True:
             await missing.wait()
             missing.clear()
@@ -184,17 +189,23 @@ class Kubelet:
                 continue
             for kind in SYSTEM_PODS:
                 await self._system_pod(kind, node)
+            self.left_out.taken()
 
     async def _system_pod(self, kind: SystemPod, node: Obj) -> None:
         pod = nodeobject.system_pod(kind, self.ctx.node, node)
-        if f"{kind.namespace}/{pod['metadata']['name']}" in self.pods.items:
+        name, there = pod["metadata"]["name"], f"{kind.namespace}/{pod['metadata']['name']}" in self.pods.items
+        out = kind.prefix in self.left_out.names
+        if there is not out:
             return
         try:
+            if out:
+                await self.ctx.kube.delete(POD, name, kind.namespace, grace=0)
+                return
             await self._namespace(kind.namespace)
             await self.ctx.kube.create(POD, pod)
         except KubeError as refusal:
-            if not refusal.already_exists:
-                log.warning("system pod %s: %s", pod["metadata"]["name"], refusal)
+            if not (refusal.already_exists or refusal.not_found):
+                log.warning("system pod %s: %s", name, refusal)
 
     def _pod(self, change: str, pod: Obj) -> None:
         """An event of any pod; only those bound to this node matter."""

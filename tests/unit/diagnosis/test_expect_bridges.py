@@ -14,8 +14,10 @@ from lab.diagnosis.cause import Scope, cause
 from lab.diagnosis.gather import bridged
 from lab.kubevirt.fate import Fate
 from lab.nmstate.state import NodeState, read_state
+from lab.probes.observation import Outcome
+from lab.probes.ping import PingObservation, PingStatistics
 from lab.target.inventory import Segment
-from lab.topology.scene import GuestVm
+from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
 REASON = "Insufficient bridge.network.kubevirt.io/br1"
@@ -114,3 +116,20 @@ def test_a_bridge_with_its_uplink_leaves_the_word_to_packets() -> None:
         "the resident pod on w2 has none either, the resident on w3 does: network machine does not pass between w2 and "
         "the switch"
     )
+
+
+def look(received: int) -> Check:
+    outcome = Outcome.REACHED if received else Outcome.NOT_REACHED
+    numbers = PingStatistics(5, received, (), (), 0)
+    seen = PingObservation("ping", "w1", "192.168.52.254", outcome, f"{received} of 5 answered", None, numbers)
+    segment = Segment("network machine", "192.168.52.254", "192.168.52.0/24", ("192.168.52.20", "192.168.52.99"))
+    guest = GuestVm("vm-c", "demo", segment, "02:00:00:52:01:0a", (), ["w1"])
+    return Check(guest, "gateway 192.168.52.254", segment, ("w1",), seen)
+
+
+def test_a_vlan_that_tags_nothing_is_told_by_packets() -> None:
+    expect.kept_from(look(0), 2024)
+    with pytest.raises(ProductFailure) as heard:
+        expect.kept_from(look(5), 2024)
+    assert "VLAN 2024 of its attachment to keep VM vm-c" in str(heard.value)
+    assert "5 of 5 answered: its frames go out untagged" in str(heard.value)

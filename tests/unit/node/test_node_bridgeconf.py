@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lab.embedded.node.bridgeconf import BridgeConf, Tuning, bridge_conf, tuning
+from lab.embedded.node.bridgeconf import ALWAYS, BridgeConf, Tuning, bridge_conf, tuning
 from lab.embedded.node.cnierror import CniError
 
 MAC = "02:00:00:20:24:0a"
@@ -60,6 +60,12 @@ def test_mistakes_of_the_bridge(conf: dict[str, Any], words: str) -> None:
     with pytest.raises(CniError) as error:
         bridge_conf(conf)
     assert words in str(error.value)
+
+
+def test_a_plugin_from_before_vlans_hears_nothing_of_them() -> None:
+    conf = {"type": "bridge", "bridge": "br1", "mtu": 1400, "hairpinMode": True, "vlan": 7, "macspoofchk": True}
+    heard = bridge_conf({key: value for key, value in conf.items() if key in ALWAYS})
+    assert heard == BridgeConf("br1", 1400, hairpin=True)
 
 
 def test_tuning_changes_what_it_is_told() -> None:
