@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from lab.embedded.apiserver import answers, deletes, discovery, errors, openapi, requests, routing
 from lab.embedded.apiserver.audit import AuditLog
@@ -67,8 +68,9 @@ class ApiApp:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
 
-    def application(self) -> web.Application:
-        app = web.Application(client_max_size=requests.MAX_BODY)
+    def application(self, *middlewares: Middleware) -> web.Application:
+        """What is served; *middlewares* see each request before anything else does."""
+        app = web.Application(client_max_size=requests.MAX_BODY, middlewares=middlewares)
         app.router.add_route("*", "/{tail:.*}", self.handle)
         return app
 

@@ -6,10 +6,10 @@ kubelet (pods that run) or to the server's own loops (namespaces, foreground and
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from lab.embedded.apiserver import errors
+from lab.embedded.apiserver import clock, errors
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.requests import Call
 from lab.embedded.apiserver.resources import Resource
@@ -98,8 +98,7 @@ class Deleter:
         if finalizers:
             new["metadata"]["finalizers"] = finalizers
         if not already or shorter:
-            moment = datetime.now(UTC) + timedelta(seconds=grace)
-            new["metadata"]["deletionTimestamp"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+            new["metadata"]["deletionTimestamp"] = clock.stamp(clock.now() + timedelta(seconds=grace))
             new["metadata"]["deletionGracePeriodSeconds"] = grace
             if "generation" in meta:
                 new["metadata"]["generation"] = meta["generation"] + 1

@@ -52,8 +52,10 @@ def _name(common_name: str, organizations: Sequence[str] = ()) -> x509.Name:
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, expired: timedelta | None = None
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC) - (LIFETIME + expired if expired else timedelta(0))
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -107,13 +109,21 @@ class Authority:
         return cls(loaded, x509.load_pem_x509_certificate(certificate.read_bytes()))
 
     def issue(
-        self, common_name: str, *, organizations: Sequence[str] = (), sans: Sequence[str] = ()
+        self,
+        common_name: str,
+        *,
+        organizations: Sequence[str] = (),
+        sans: Sequence[str] = (),
+        expired: timedelta | None = None,
     ) -> tuple[bytes, bytes]:
-        """(certificate PEM, key PEM): a server's certificate when `sans` are given, else a client's."""
+        """(certificate PEM, key PEM): a server's certificate when `sans` are given, else a client's.
+
+        It is valid from now on, or ended its life as long ago as *expired* says.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if sans else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
-            _builder(_name(common_name, organizations), self.certificate.subject, key.public_key())
+            _builder(_name(common_name, organizations), self.certificate.subject, key.public_key(), expired)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(

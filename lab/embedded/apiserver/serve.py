@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi, rbac
+from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi, rbac, trouble
 from lab.embedded.apiserver.admission import Webhooks
 from lab.embedded.apiserver.app import ApiApp, Parts
 from lab.embedded.apiserver.audit import AuditLog
@@ -70,6 +70,8 @@ class ApiConfig:
     audit: Path | None = None
     """Where the audit log is written, and the names of users that it leaves out."""
     unaudited: Collection[str] = ()
+    troubled: bool = False
+    """Whether what `trouble` does may be switched on, by SIGHUP to this process."""
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
     crds: Path = Path(__file__).parent / "crds"
 
@@ -85,9 +87,12 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
     gc.collect()
     gc.freeze()
     options: Obj = {"access_log": None, "handle_signals": False, "keepalive_timeout": 300.0, "shutdown_timeout": 0.2}
-    runner = web.AppRunner(ApiApp(parts).application(), **options)
+    ailing = trouble.Trouble()
+    runner = web.AppRunner(ApiApp(parts).application(ailing.middleware), **options)
     await runner.setup()
     context = auth.server_context(str(config.pki.server_cert), str(config.pki.server_key), str(config.pki.ca))
+    if config.troubled:
+        trouble.obey(ailing, context, config.pki)
     loop = asyncio.create_task(lifecycle.run(), name="lifecycle")
     try:
         for listening in [*config.sockets, *(_early_bind(*pair) for pair in config.binds)]:

@@ -10,9 +10,9 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from lab.embedded.apiserver import clock
 from lab.embedded.apiserver.errors import too_old
 
 Obj = dict[str, Any]
@@ -24,7 +24,7 @@ HISTORY = 1000
 
 def now() -> str:
     """The present as metav1.Time prints it."""
-    return stamp(datetime.now(UTC).timestamp())
+    return stamp(clock.now().timestamp())
 
 
 def stamp(seconds: float) -> str:
@@ -34,7 +34,7 @@ def stamp(seconds: float) -> str:
 
 def micro_now() -> str:
     """The present as metav1.MicroTime prints it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def new_uid() -> str:

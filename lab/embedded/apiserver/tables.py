@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from lab.embedded.apiserver import clock
 from lab.embedded.apiserver.resources import Column, Resource
 
 Obj = dict[str, Any]
@@ -46,7 +47,7 @@ def since(timestamp: Any) -> str:
         moment = datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
     except ValueError:
         return "<invalid>"
-    return human_duration((datetime.now(UTC) - moment).total_seconds())
+    return human_duration((clock.now() - moment).total_seconds())
 
 
 def age(obj: Obj) -> str:

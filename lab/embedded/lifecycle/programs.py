@@ -68,6 +68,7 @@ async def apiserver(layout: Layout, spec: LabSpec, sockets: list[socket.socket])
             unaudited=keys.own_users(layout, spec),
             advertise=(API_ADDRESS, API_PORT),
             unserved=spec.release.unserved,
+            troubled=True,
         )
     )
 
