@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.faults.site import Site, one_of
+from lab.embedded.errors import UsageError
+from lab.embedded.faults.node_filter import NodeRule
 
-TABLE = "virtlab-fault"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,14}")
 
 
-class BridgeFiltered:
+class BridgeFiltered(NodeRule):
     """A rule by the bridge's name, which need not be there yet."""
 
     name = "bridge-filtered"
@@ -24,19 +22,10 @@ class BridgeFiltered:
     summary = "a node drops all packets for itself that arrive over a bridge"
     parameters: Mapping[str, str] = {"node": "the worker", "bridge": "the bridge's name, e.g. br1"}
 
-    async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
-        run = site.node(one_of("a worker", arguments["node"], site.nodes))
-        bridge = arguments["bridge"]
-        if not NAME.fullmatch(bridge):
-            raise UsageError("wanted the name of a bridge", repr(bridge), advice="bridge=br1")
-        await run(["nft", f"add table inet {TABLE}"])
-        await run(["nft", f"add chain inet {TABLE} {bridge} {{ type filter hook input priority 0; }}"])
-        await run(["nft", f'add rule inet {TABLE} {bridge} iifname "{bridge}" drop'])
-        found = await run(["nft", f"list chain inet {TABLE} {bridge}"])
-        if f'iifname "{bridge}" drop' not in found:
-            raise FaultError(f"wanted a rule that drops packets over {bridge}", f"the node says {found.strip()!r}")
-        return {}
+    def chain(self, arguments: Mapping[str, str]) -> str:
+        return arguments["bridge"]
 
-    async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
-        run = site.node(arguments["node"])
-        await run(["nft", f"delete chain inet {TABLE} {arguments['bridge']}"])
+    def rule(self, arguments: Mapping[str, str]) -> str:
+        if not NAME.fullmatch(arguments["bridge"]):
+            raise UsageError("wanted the name of a bridge", repr(arguments["bridge"]), advice="bridge=br1")
+        return f'iifname "{arguments["bridge"]}" drop'

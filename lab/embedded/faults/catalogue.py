@@ -13,21 +13,47 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults.agent_absent import AgentAbsent
+from lab.embedded.faults.api import API_FAULTS
 from lab.embedded.faults.bridge_filtered import BridgeFiltered
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
+from lab.embedded.faults.bridge_mapping_wrong import BridgeMappingWrong
 from lab.embedded.faults.bridge_plugin_old import BridgePluginOld
+from lab.embedded.faults.delay import Delay
 from lab.embedded.faults.dhcp_silent import DhcpSilent
+from lab.embedded.faults.dhcp_wrong_subnet import DhcpWrongSubnet
+from lab.embedded.faults.duplicate import Duplicate
+from lab.embedded.faults.duplicate_ip import DuplicateIp
+from lab.embedded.faults.firewall_drops import FirewallDrops
+from lab.embedded.faults.flooding_off import FloodingOff
+from lab.embedded.faults.gateway_arp_wrong import GatewayArpWrong
 from lab.embedded.faults.gateway_down import GatewayDown
+from lab.embedded.faults.guest_slow import GuestSlow
+from lab.embedded.faults.interface_down import InterfaceDown
 from lab.embedded.faults.lacp_off import LacpOff
+from lab.embedded.faults.launcher_killed import LauncherKilled
 from lab.embedded.faults.loss import Loss
 from lab.embedded.faults.member_down import MemberDown
+from lab.embedded.faults.migration_hangs import MigrationHangs
+from lab.embedded.faults.migration_refused import MigrationRefused
+from lab.embedded.faults.nic_renamed import NicRenamed
+from lab.embedded.faults.no_address import NoAddress
+from lab.embedded.faults.node_unreachable import NodeUnreachable
 from lab.embedded.faults.operator_dead import OperatorDead
 from lab.embedded.faults.ovnk_bug import OvnkBug
+from lab.embedded.faults.port_announced_early import PortAnnouncedEarly
+from lab.embedded.faults.port_down import PortDown
 from lab.embedded.faults.port_security import PortSecurity
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.spoof_check_lost import SpoofCheckLost
+from lab.embedded.faults.stale_mac_table import StaleMacTable
+from lab.embedded.faults.stp_blocking import StpBlocking
 from lab.embedded.faults.stray_bridge import StrayBridge
+from lab.embedded.faults.target_crash import TargetCrash
 from lab.embedded.faults.vlan_missing import VlanMissing
+from lab.embedded.faults.wrong_gateway import WrongGateway
+from lab.embedded.faults.wrong_mask import WrongMask
+from lab.embedded.faults.wrong_native_vlan import WrongNativeVlan
 
 FAULTS: tuple[Fault, ...] = (
     VlanMissing(),
@@ -44,6 +70,32 @@ FAULTS: tuple[Fault, ...] = (
     BridgePluginOld(),
     OperatorDead(),
     Loss(),
+    AgentAbsent(),
+    BridgeMappingWrong(),
+    Delay(),
+    DhcpWrongSubnet(),
+    Duplicate(),
+    DuplicateIp(),
+    FirewallDrops(),
+    FloodingOff(),
+    GatewayArpWrong(),
+    GuestSlow(),
+    InterfaceDown(),
+    LauncherKilled(),
+    MigrationHangs(),
+    MigrationRefused(),
+    NicRenamed(),
+    NoAddress(),
+    NodeUnreachable(),
+    PortAnnouncedEarly(),
+    PortDown(),
+    StaleMacTable(),
+    StpBlocking(),
+    TargetCrash(),
+    WrongGateway(),
+    WrongMask(),
+    WrongNativeVlan(),
+    *API_FAULTS,
 )
 
 
@@ -97,7 +149,8 @@ class Active:
         return [json.loads(path.read_text()) for path in files]
 
     def _file(self, name: str, arguments: dict[str, str]) -> Path:
-        return self.folder / f"{'.'.join([name, *(arguments[key] for key in sorted(arguments))])}.json"
+        values = (arguments[key].replace("/", "_") for key in sorted(arguments))
+        return self.folder / f"{'.'.join([name, *values])}.json"
 
     async def set(self, site: Site, name: str, words: Sequence[str]) -> dict[str, Any]:
         """Set a fault and record it. Raises UsageError, FaultError; one that is set already is left as it is."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.embedded.errors import FaultError
-from lab.embedded.faults.site import Site, one_of, vlan_of
+from lab.embedded.faults.site import Site, gateway
 
 
 class GatewayDown:
@@ -26,8 +26,7 @@ class GatewayDown:
         await self._set(site, arguments, "up")
 
     async def _set(self, site: Site, arguments: Mapping[str, str], state: str) -> None:
-        gateways = [host for host in site.hosts if host.startswith("gateway-")]
-        host = one_of("the gateway of a VLAN", f"gateway-{vlan_of(arguments)}", gateways)
+        host = gateway(site, arguments)
         await site.outside(host)(["ip", "link", "set", "eth0", state])
         said = json.loads(await site.outside(host)(["ip", "-j", "link", "show", "eth0"]))
         if ("UP" in said[0]["flags"]) is not (state == "up"):

@@ -9,10 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.fabric.switch import BRIDGE, lag
-from lab.embedded.faults.site import Site, cable, one_of, spec
-from lab.embedded.model.spec import LAGS
+from lab.embedded.errors import FaultError
+from lab.embedded.fabric.switch import BRIDGE
+from lab.embedded.faults.site import Site, aggregate, cable, one_of
 
 KEY = "other_config:lacp-aggregation-key"
 
@@ -31,11 +30,11 @@ class LacpOff:
 
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         node, nic = one_of("a worker", arguments["node"], site.nodes), arguments["nic"]
-        port, aggregate = await cable(site, node, nic), _aggregate(node, nic)
+        port, lag = await cable(site, node, nic), aggregate(node, nic)
         key = json.loads(await site.switch(["ovs-vsctl", "get", "Interface", port, KEY]))
-        await self._swap(site, aggregate, out=port, put=[f"name={_unplugged(port)}", "type=internal"])
+        await self._swap(site, lag, out=port, put=[f"name={_unplugged(port)}", "type=internal"])
         if port in await _members(site):
-            raise FaultError(f"wanted {port} out of {aggregate}", "the switch still has it there")
+            raise FaultError(f"wanted {port} out of {lag}", "the switch still has it there")
         said = json.loads(await site.node(node)(["ip", "-j", "link", "show", "dev", nic]))
         if "LOWER_UP" not in said[0]["flags"]:
             raise FaultError(f"wanted {nic} of {node} with its light on", f"its flags are {said[0]['flags']}")
@@ -43,31 +42,23 @@ class LacpOff:
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
         node, nic = arguments["node"], arguments["nic"]
-        port, aggregate = await cable(site, node, nic), _aggregate(node, nic)
-        await self._swap(site, aggregate, out=_unplugged(port), put=[f"name={port}", f"{KEY}={saved['key']}"])
+        port, lag = await cable(site, node, nic), aggregate(node, nic)
+        await self._swap(site, lag, out=_unplugged(port), put=[f"name={port}", f"{KEY}={saved['key']}"])
         if port not in await _members(site):
-            raise FaultError(f"wanted {port} back in {aggregate}", "the switch has it not")
+            raise FaultError(f"wanted {port} back in {lag}", "the switch has it not")
 
-    async def _swap(self, site: Site, aggregate: str, *, out: str, put: list[str]) -> None:
+    async def _swap(self, site: Site, lag: str, *, out: str, put: list[str]) -> None:
         """One transaction, so that the aggregate never has one port."""
         row = (await site.switch(["ovs-vsctl", "get", "Interface", out, "_uuid"])).strip()
         await site.switch([
             "ovs-vsctl", "--id=@new", "create", "Interface", *put,
-            "--", "remove", "Port", aggregate, "interfaces", row,
-            "--", "add", "Port", aggregate, "interfaces", "@new",
+            "--", "remove", "Port", lag, "interfaces", row,
+            "--", "add", "Port", lag, "interfaces", "@new",
         ])  # fmt: skip
 
 
 def _unplugged(port: str) -> str:
     return f"{port}.off"
-
-
-def _aggregate(node: str, nic: str) -> str:
-    for number, pair in enumerate(LAGS):
-        if nic in pair:
-            return lag(spec(node), number)
-    pairs = ", ".join(name for pair in LAGS for name in pair)
-    raise UsageError("wanted a NIC that the switch has in an LACP aggregate", repr(nic), advice=f"one of {pairs}")
 
 
 async def _members(site: Site) -> list[str]:

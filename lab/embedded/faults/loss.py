@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.faults.site import Site, one_of, vlan_of
+from lab.embedded.faults.site import Site, gateway
 
 LONGEST_MS = 20_000
 # $1: seconds.
@@ -31,7 +31,7 @@ class Loss:
     parameters: Mapping[str, str] = {"vlan": "the VLAN id", "ms": f"how long, 1 to {LONGEST_MS} milliseconds"}
 
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
-        run, seconds = site.outside(_host(site, arguments)), _ms(arguments) / 1000
+        run, seconds = site.outside(gateway(site, arguments)), _ms(arguments) / 1000
         said = await run(["sh", "-c", CUT, "sh", f"{seconds:g}"])
         found = _DROPPED.search(said)
         if found is None:
@@ -40,20 +40,15 @@ class Loss:
         return {"dropped": int(found[1])}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
-        run = site.outside(_host(site, arguments))
+        run = site.outside(gateway(site, arguments))
         if "blackhole" in await run(["tc", "qdisc", "show", "dev", "eth0"]):
             await run(["tc", "qdisc", "del", "dev", "eth0", "root"])
         await self._none_left(site, arguments)
 
     async def _none_left(self, site: Site, arguments: Mapping[str, str]) -> None:
-        said = await site.outside(_host(site, arguments))(["tc", "qdisc", "show", "dev", "eth0"])
+        said = await site.outside(gateway(site, arguments))(["tc", "qdisc", "show", "dev", "eth0"])
         if "blackhole" in said:
             raise FaultError("wanted the loss to be over", f"tc still shows {said.strip()!r}", advice="heal it again")
-
-
-def _host(site: Site, arguments: Mapping[str, str]) -> str:
-    gateways = [host for host in site.hosts if host.startswith("gateway-")]
-    return one_of("the gateway of a VLAN", f"gateway-{vlan_of(arguments)}", gateways)
 
 
 def _ms(arguments: Mapping[str, str]) -> int:

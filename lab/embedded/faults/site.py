@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lab.embedded.errors import UsageError
+from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.fabric import switch
-from lab.embedded.model.spec import NodeSpec
+from lab.embedded.model.spec import LAGS, TRUNKS, NodeSpec
 
 Runner = Callable[[Sequence[str]], Awaitable[str]]
 """Runs an argument list somewhere and returns what it printed. Raises CommandFailed."""
@@ -66,6 +66,37 @@ async def cable(site: Site, node: str, nic: str) -> str:
     first = switch.port(spec(node), "")
     known = [name.removeprefix(first) for name in _names(listed) if name.startswith(first)]
     return switch.port(spec(node), one_of(f"a NIC of {node}", nic, known))
+
+
+def aggregate(node: str, nic: str) -> str:
+    """The switch's name for the LACP aggregate that a NIC is in. Raises UsageError naming the NICs that are in one."""
+    for number, pair in enumerate(LAGS):
+        if nic in pair:
+            return switch.lag(spec(node), number)
+    pairs = ", ".join(name for pair in LAGS for name in pair)
+    raise UsageError("wanted a NIC that the switch has in an LACP aggregate", repr(nic), advice=f"one of {pairs}")
+
+
+async def trunks(site: Site, node: str) -> list[str]:
+    """The switch's trunk ports to a node, aggregates first. Raises FaultError when it has none."""
+    listed = (await site.switch(["ovs-vsctl", "list-ports", switch.BRIDGE])).split()
+    worker = spec(node)
+    known = [*(switch.lag(worker, pair) for pair in range(len(LAGS))), *(switch.port(worker, nic) for nic in TRUNKS)]
+    found = [name for name in listed if name in known]
+    if not found:
+        raise FaultError(f"wanted the trunks of {node} on the switch", "it has none of that node")
+    return found
+
+
+def gateway(site: Site, arguments: Mapping[str, str]) -> str:
+    """The outside host that is the gateway of the VLAN among the arguments. Raises UsageError naming all."""
+    gateways = [host for host in site.hosts if host.startswith("gateway-")]
+    return one_of("the gateway of a VLAN", f"gateway-{vlan_of(arguments)}", gateways)
+
+
+def host_port(vlan: int) -> str:
+    """The switch's access port that the outside host of a VLAN is plugged into."""
+    return f"p.{vlan}"
 
 
 def _names(links: str) -> list[str]:

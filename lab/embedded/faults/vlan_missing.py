@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.embedded.errors import FaultError
-from lab.embedded.fabric import switch
-from lab.embedded.faults.site import Site, one_of, spec, vlan_of
-from lab.embedded.model.spec import LAGS, TRUNKS
+from lab.embedded.faults.site import Site, one_of, trunks, vlan_of
 
 EVERY = frozenset(range(4096))
 
@@ -24,9 +22,7 @@ class VlanMissing:
 
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         node, vlan = one_of("a worker", arguments["node"], site.nodes), vlan_of(arguments)
-        ports = await self._trunks(site, node)
-        if not ports:
-            raise FaultError(f"wanted the trunks of {node} on the switch", "it has none of that node")
+        ports = await trunks(site, node)
         for port in ports:
             await self._allow(site, port, await self._allowed(site, port) - {vlan})
             if vlan in await self._allowed(site, port):
@@ -39,13 +35,6 @@ class VlanMissing:
             await self._allow(site, port, await self._allowed(site, port) | {vlan})
             if vlan not in await self._allowed(site, port):
                 raise FaultError(f"wanted VLAN {vlan} back on the trunk {port}", "the switch still filters it")
-
-    async def _trunks(self, site: Site, node: str) -> list[str]:
-        listed = (await site.switch(["ovs-vsctl", "list-ports", "tor"])).split()
-        worker = spec(node)
-        lags = [switch.lag(worker, pair) for pair in range(len(LAGS))]
-        known = [*lags, *(switch.port(worker, nic) for nic in TRUNKS)]
-        return [name for name in listed if name in known]
 
     async def _allowed(self, site: Site, port: str) -> frozenset[int]:
         # An empty list means all of them (ovs-vswitchd.conf.db(5), Port, trunks).

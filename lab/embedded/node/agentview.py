@@ -59,6 +59,8 @@ class AgentView:
                 log.debug("%s", silent)
                 if misses >= MISSES:
                     self._lost()
+            # QEMU's end takes one client at a time: whoever repairs a guest by hand has it between two looks.
+            await self.agent.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause(count)):
                     await self._again.wait()

@@ -82,6 +82,8 @@ class Node:
             case ["ip", "-j", "link", "show", "dev", nic]:
                 carrier = self.switch.up[f"w{self.number}.{nic}"]
                 return json.dumps([{"ifname": nic, "flags": ["UP", *["LOWER_UP"] * carrier]}])
+            case ["nft", "list", "ruleset"]:
+                return "".join(f"chain {name} {{\n" for name in self.rules)
             case ["nft", words]:
                 return self._filter(words.split(" ", 5))
             case ["ovs-vsctl", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-mappings"]:
@@ -275,7 +277,7 @@ def test_a_node_drops_what_arrives_over_one_bridge(lab: Lab) -> None:
 
 def test_a_rule_that_is_not_there_is_no_fault(lab: Lab) -> None:
     lab.nodes["worker-1"].mute = True
-    with pytest.raises(FaultError, match="wanted a rule that drops packets over br1: the node says ''"):
+    with pytest.raises(FaultError, match="wanted the rule `iifname \"br1\" drop` on worker-1: the node says ''"):
         lab.set("bridge-filtered", "node=worker-1", "bridge=br1")
 
 
@@ -427,7 +429,7 @@ def test_what_cannot_be_set_is_said_and_leaves_nothing(lab: Lab, words: list[str
 def test_every_fault_has_a_name_a_layer_and_parameters_with_meanings() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
     for fault in FAULTS:
-        assert fault.layer in {"fabric", "node"}
+        assert fault.layer in {"fabric", "node", "kubevirt", "guest", "api", "ovn", "access"}
         assert fault.summary
         assert all(fault.parameters.values())
         assert find(fault.name) is fault

@@ -1,0 +1,142 @@
+"""What many faults share: flows of the switch, a guest's shell, words to the API server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.embedded.apiserver.trouble import FILE, TAKEN
+from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults.catalogue import Active
+from lab.embedded.faults.site import Site
+
+NODES = ("worker-1", "worker-2")
+
+
+class Place:
+    """The switch and every node and host in one; ``deaf`` does nothing of what it is told."""
+
+    def __init__(self) -> None:
+        self.flows: list[str] = []
+        self.files: dict[str, str] = {}
+        self.scripts: list[str] = []
+        self.broken = False
+        self.deaf = False
+        self.vm = "default_vm-a"
+
+    async def __call__(self, argv: Sequence[str]) -> str:
+        match list(argv):
+            case ["ovs-ofctl", "add-flow", "tor", flow]:
+                self.flows += [] if self.deaf else [flow]
+            case ["ovs-ofctl", "del-flows", "tor", _]:
+                self.flows = [] if not self.deaf else self.flows
+            case ["ovs-ofctl", "dump-flows", "tor", _]:
+                return "".join(f" {flow}\n" for flow in self.flows)
+            case ["ip", "-o", "-4", "addr", "show", "dev", "eth0"]:
+                return "2: eth0    inet 192.168.24.1/24 scope global eth0\n"
+            case ["sh", "-c", script, "sh", text, file, _] if "kill -HUP" in script:
+                self.files[file] = text
+                self.files |= {} if self.deaf else {str(TAKEN): text}
+            case ["sh", "-c", script, "sh", file] if script.startswith("cat"):
+                return self.files.get(file, "{}")
+            case ["sh", "-c", script, "sh", name] if "qemu.pid" in script:
+                return "77 /run/virtlab/guests/u\n" if name == self.vm else ""
+            case [_, "-I", "-c", _, socket, script]:
+                assert socket == "/run/virtlab/guests/u/agent.sock"
+                return self._guest(script)
+            case _:
+                raise AssertionError(argv)
+        return ""
+
+    def _guest(self, script: str) -> str:
+        self.scripts.append(script)
+        if "|| echo 'no address'" in script:
+            return "no address\n" if self.broken else ""
+        if script.endswith("; done") and "ip addr add" in script:
+            self.broken = self.broken and self.deaf
+        elif script.endswith("addr flush dev $nic"):
+            self.broken = not self.deaf
+        return "192.168.24.20/24\n"
+
+
+class Lab:
+    def __init__(self, folder: Path) -> None:
+        self.place = Place()
+        hosts = ("machine", "gateway-2024")
+        self.site = Site(self.place, lambda _: self.place, lambda _: self.place, NODES, hosts)
+        self.active = Active(folder / "faults")
+
+    def set(self, name: str, *words: str) -> dict[str, Any]:
+        return asyncio.run(self.active.set(self.site, name, words))
+
+    def heal(self) -> None:
+        asyncio.run(self.active.heal(self.site, None, ()))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_the_wrong_arp_answer_names_the_gateways_address_and_spares_the_gateway_itself(lab: Lab) -> None:
+    lab.set("gateway-arp-wrong", "vlan=2024")
+    own, answer = lab.place.flows
+    assert "in_port=p.2024" in own
+    assert own.endswith("actions=NORMAL")
+    assert "dl_vlan=2024,arp,arp_op=1,arp_tpa=192.168.24.1" in answer
+    assert answer.endswith("set_field:192.168.24.1->arp_spa,IN_PORT")
+    lab.heal()
+    assert lab.place.flows == []
+
+
+def test_a_switch_that_takes_no_flows_is_said(lab: Lab) -> None:
+    lab.place.deaf = True
+    with pytest.raises(FaultError, match="wanted 1 flows of duplicate on the switch: it has 0"):
+        lab.set("duplicate", "vlan=2024")
+    assert lab.active.entries() == []
+
+
+def test_a_guest_loses_its_address_and_gets_the_very_one_back(lab: Lab) -> None:
+    lab.set("no-address", "vm=default/vm-a")
+    assert lab.place.broken
+    lab.heal()
+    assert not lab.place.broken
+    assert any(script.startswith('saved="192.168.24.20/24"') for script in lab.place.scripts)
+
+
+def test_a_guest_that_shows_nothing_of_a_fault_is_said(lab: Lab) -> None:
+    lab.place.deaf = True
+    with pytest.raises(FaultError, match="wanted default/vm-a with no-address: the guest shows nothing of it"):
+        lab.set("no-address", "vm=default/vm-a")
+
+
+def test_a_fault_of_a_guest_that_went_is_healed_with_it(lab: Lab) -> None:
+    lab.set("no-address", "vm=default/vm-a")
+    lab.place.vm = "none"
+    lab.heal()
+    assert lab.active.entries() == []
+
+
+def test_a_vm_that_does_not_run_and_one_that_is_none(lab: Lab) -> None:
+    with pytest.raises(FaultError, match="wanted the VM default/vm-x running: no node has its QEMU"):
+        lab.set("no-address", "vm=default/vm-x")
+    with pytest.raises(UsageError, match="wanted a VM as namespace/name: 'vm-a'"):
+        lab.set("no-address", "vm=vm-a")
+
+
+def test_the_api_server_is_told_of_each_trouble_beside_the_others(lab: Lab) -> None:
+    lab.set("api-429", "share=30")
+    lab.set("api-latency", "ms=100")
+    assert json.loads(lab.place.files[str(FILE)]) == {"api-429": 30, "api-latency": 100}
+    lab.heal()
+    assert lab.place.files[str(FILE)] == "{}"
+
+
+def test_numbers_of_the_api_have_bounds(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="wanted share from 1 to 100: '101'"):
+        lab.set("api-500", "share=101")
