@@ -45,7 +45,9 @@ ROOMS = {
 }
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
-RUN_OPTIONS = frozenset({"--target", "--run-id", "--out", "--keep", "--fault", "--evidence-budget", "--store"})
+RUN_OPTIONS = frozenset(
+    {"--target", "--run-id", "--out", "--keep", "--fault", "--each-fault", "--evidence-budget", "--store"}
+)
 """Options of `run` that take a word; `steps.plugin` defines them."""
 
 

@@ -33,6 +33,7 @@ from lab.topology.site import Site
 UP_S = 300.0
 DOWN_S = 60.0
 CLOSE_S = 240.0
+START = "start:"
 LAST_LINES = 3
 """Of what a command said before it failed: the end tells why."""
 
@@ -135,14 +136,7 @@ class Lab:
         if not specs:
             return
         port = self.faults
-        chosen = [_words(spec) for spec in specs]
-        command = " ".join(self.target.faults)
-        known = port.list()
-        for words in chosen:
-            if words[0] not in known.split():
-                raise UsageError(
-                    f"--fault: a fault that `{command} list` knows", repr(words[0]), advice=f"{command} list"
-                )
+        chosen = self._known(specs)
 
         def inject(undo: UndoStack) -> None:
             # Healed before the policies are taken back: a fault remembers what it has to put back.
@@ -152,6 +146,17 @@ class Lab:
                 port.set(words)
 
         self._faults.append(inject)
+
+    def _known(self, specs: Sequence[str]) -> list[list[str]]:
+        """The words of each fault. Raises UsageError when the target's command knows none of that name."""
+        chosen = [_words(spec) for spec in specs]
+        command, known = " ".join(self.target.faults), self.faults.list()
+        for words in chosen:
+            if words[0] not in known.split():
+                raise UsageError(
+                    f"--fault: a fault that `{command} list` knows", repr(words[0]), advice=f"{command} list"
+                )
+        return chosen
 
     @property
     def faults(self) -> FaultPort:
@@ -168,10 +173,18 @@ class Lab:
         self.undo.push(f"feature {name}", site.close)
         return site
 
-    @staticmethod
-    def scene(site: Site, title: str, manifests: Path, *, disruptive: bool = False) -> Scene:
-        """A scenario's own place on the cluster; nothing is made before it is asked for."""
-        return Scene(site, Manifests(manifests), title, disruptive=disruptive)
+    def scene(self, site: Site, title: str, manifests: Path, *, disruptive: bool = False, fault: str = "") -> Scene:
+        """A scenario's own place on the cluster; nothing is made before it is asked for.
+
+        *fault* is made before its first check, or at once when it begins with ``start:``. Raises as `faults`.
+        """
+        made = Scene(site, Manifests(manifests), title, disruptive=disruptive)
+        if fault:
+            self._known([fault.removeprefix(START)])
+            made.faults.arm(fault.removeprefix(START), site.unsettle)
+        if fault.startswith(START):
+            made.faults.strike({})
+        return made
 
     def close(self, *, keep: bool = False) -> list[str]:
         """Undo everything, newest first, or leave it all when it is to be kept; returns what stays behind, in words."""

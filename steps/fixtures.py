@@ -35,6 +35,7 @@ def scene(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Iterator[Scen
     """The scenario's own namespace, VMs and checks; evidence is taken before they go."""
     title = request.node.name.removeprefix("test_").replace("_", "-")
     disruptive = request.node.get_closest_marker("disruptive") is not None
-    made = lab.scene(site, f"virtlab-{title}", request.node.path.parent / "manifests", disruptive=disruptive)
+    manifests, fault = request.node.path.parent / "manifests", plugin.fault_of(request.node)
+    made = lab.scene(site, f"virtlab-{title}", manifests, disruptive=disruptive, fault=fault)
     yield made
     plugin.run_of(request.config).end(request.node, made)

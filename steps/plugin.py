@@ -33,6 +33,7 @@ from steps import plan
 EXIT_BROKEN = 10
 EXIT_NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 NEEDS = "needs:"
+EACH_FAULT = "each_fault"
 SUBJECTS = {
     "localnet": "virtual machines on VLANs through localnet networks",
     "bonding": "bonds of a node's NICs",
@@ -75,6 +76,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-all", action="store_true", help="a scenario whose needs are unmet is broken, not skipped"
     )
     group.addoption("--fault", action="append", default=[], metavar="WORDS", help="inject once the policy is Available")
+    group.addoption(
+        "--each-fault",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="run each scenario once for each such fault, made before its first check and healed at its end",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A scenario once for each fault of --each-fault."""
+    faults = metafunc.config.getoption("--each-fault")
+    if faults and scenario_wrapper_template_registry.get(metafunc.function):
+        metafunc.fixturenames.append(EACH_FAULT)
+        metafunc.parametrize(EACH_FAULT, faults)
+
+
+def fault_of(item: pytest.Item) -> str:
+    """The fault that an item's scenario is run with; empty for none."""
+    parameters = getattr(item, "callspec", None)
+    return str(parameters.params.get(EACH_FAULT, "")) if parameters else ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -131,8 +153,9 @@ def _scenario(item: pytest.Item) -> ScenarioRecord:
     template = template_of(item)
     parameters = getattr(item, "callspec", None)
     rendered = template.render((parameters.params.get("_pytest_bdd_example") if parameters else None) or {})
+    fault = fault_of(item)
     return ScenarioRecord(
-        name=rendered.name,
+        name=f"{rendered.name} [{fault}]" if fault else rendered.name,
         feature=Path(template.feature.filename).stem,
         node_id=item.nodeid,
         tags=sorted(template.tags | template.feature.tags),
@@ -233,7 +256,8 @@ class Run:
         if scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED} and call.when == "setup":
             self._take(scenario)
         ended = isinstance(error, EnvironmentBroken) or (isinstance(error, UsageError) and call.when == "setup")
-        if ended and not self.record.broken:
+        # With a fault of its own a scenario says nothing of the others.
+        if ended and not self.record.broken and not fault_of(item):
             self.record.broken = _say(error)
         if isinstance(error, LabError) and self._config.option.verbose < 1:
             report.longrepr = f"{scenario.verdict}: {error}"

@@ -30,7 +30,7 @@ def start(scene: Scene, name: str) -> GuestVm:
 def _ready(scene: Scene, name: str) -> GuestVm:
     """The VM, with somebody logged in and its address known. Raises ProductFailure when the address changed."""
     guest = scene.guest(name)
-    scene.site.settle()
+    scene.settle()
     found = launcher(scene.site.client, guest.namespace, guest.name)
     if guest.addresses and guest.addresses != (found.address,):
         raise ProductFailure(

@@ -264,8 +264,20 @@ class Scene:
 
     def _ready(self, name: str) -> GuestVm:
         guest = self.guest(name)
-        self.site.settle()
+        self.settle()
         return guest
+
+    def settle(self) -> None:
+        """Wait until the networks pass every worker; a fault that is armed is made then, once a VM runs."""
+        self.site.settle()
+        for guest in self.guests.values():
+            if guest.node:
+                elsewhere = [worker for worker in self.site.workers if worker != guest.node]
+                self.faults.strike({
+                    "vm": f"{guest.namespace}/{guest.name}", "node": guest.node, "mac": guest.mac,
+                    "address": guest.address, "elsewhere": next(iter(elsewhere), ""),
+                })  # fmt: skip
+                return
 
     def _ping(self, guest: GuestVm, address: str) -> PingObservation:
         """Twice when the first lost more than the target allows: first packets of a new path are lost to learning."""
@@ -310,7 +322,7 @@ class Scene:
     def fate(self, name: str) -> Fate:
         """How far a VM gets that need not get far. Raises as kubevirt.fate."""
         found = self.asked_for(name)
-        self.site.settle()
+        self.settle()
         return fate(self.site.client, found.namespace, found.name, deadline=Deadline.after(START_S))
 
     def change_mac(self, name: str, mac: str = "") -> None:

@@ -106,6 +106,10 @@ class Site:
         for call in self.settled:
             call(self.undo)
 
+    def unsettle(self) -> None:
+        """What the networks were seen to do no longer holds: the next check waits until they forward."""
+        self._fresh = True
+
     @staticmethod
     def say(texts: Iterable[str]) -> None:
         """Remarks for the person who watches, and for the record."""
