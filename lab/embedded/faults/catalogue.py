@@ -19,6 +19,7 @@ from lab.embedded.faults.bridge_filtered import BridgeFiltered
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.bridge_mapping_wrong import BridgeMappingWrong
 from lab.embedded.faults.bridge_plugin_old import BridgePluginOld
+from lab.embedded.faults.daemon_dead import CONTROLLER_DEAD, NORTHD_DEAD
 from lab.embedded.faults.delay import Delay
 from lab.embedded.faults.dhcp_silent import DhcpSilent
 from lab.embedded.faults.dhcp_wrong_subnet import DhcpWrongSubnet
@@ -28,6 +29,7 @@ from lab.embedded.faults.firewall_drops import FirewallDrops
 from lab.embedded.faults.flooding_off import FloodingOff
 from lab.embedded.faults.gateway_arp_wrong import GatewayArpWrong
 from lab.embedded.faults.gateway_down import GatewayDown
+from lab.embedded.faults.geneve_blocked import GeneveBlocked
 from lab.embedded.faults.guest_slow import GuestSlow
 from lab.embedded.faults.interface_down import InterfaceDown
 from lab.embedded.faults.lacp_off import LacpOff
@@ -36,6 +38,7 @@ from lab.embedded.faults.loss import Loss
 from lab.embedded.faults.member_down import MemberDown
 from lab.embedded.faults.migration_hangs import MigrationHangs
 from lab.embedded.faults.migration_refused import MigrationRefused
+from lab.embedded.faults.missing_route import MissingRoute
 from lab.embedded.faults.nic_renamed import NicRenamed
 from lab.embedded.faults.no_address import NoAddress
 from lab.embedded.faults.node_unreachable import NodeUnreachable
@@ -44,8 +47,12 @@ from lab.embedded.faults.ovnk_bug import OvnkBug
 from lab.embedded.faults.port_announced_early import PortAnnouncedEarly
 from lab.embedded.faults.port_down import PortDown
 from lab.embedded.faults.port_security import PortSecurity
+from lab.embedded.faults.port_unbound import PortUnbound
+from lab.embedded.faults.sb_stale import SbStale
 from lab.embedded.faults.site import Fault, Site
+from lab.embedded.faults.snat_missing import SnatMissing
 from lab.embedded.faults.spoof_check_lost import SpoofCheckLost
+from lab.embedded.faults.stale_ecmp_route import StaleEcmpRoute
 from lab.embedded.faults.stale_mac_table import StaleMacTable
 from lab.embedded.faults.stp_blocking import StpBlocking
 from lab.embedded.faults.stray_bridge import StrayBridge
@@ -54,6 +61,7 @@ from lab.embedded.faults.vlan_missing import VlanMissing
 from lab.embedded.faults.wrong_gateway import WrongGateway
 from lab.embedded.faults.wrong_mask import WrongMask
 from lab.embedded.faults.wrong_native_vlan import WrongNativeVlan
+from lab.embedded.faults.wrong_next_hop import WrongNextHop
 
 FAULTS: tuple[Fault, ...] = (
     VlanMissing(),
@@ -96,6 +104,15 @@ FAULTS: tuple[Fault, ...] = (
     WrongMask(),
     WrongNativeVlan(),
     *API_FAULTS,
+    StaleEcmpRoute(),
+    MissingRoute(),
+    WrongNextHop(),
+    PortUnbound(),
+    NORTHD_DEAD,
+    CONTROLLER_DEAD,
+    GeneveBlocked(),
+    SbStale(),
+    SnatMissing(),
 )
 
 

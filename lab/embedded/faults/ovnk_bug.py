@@ -30,7 +30,7 @@ class OvnkBug:
     """The controllers of all zones have a known bug."""
 
     name = "ovnk-bug"
-    layer = "node"
+    layer = "ovn"
     summary = "OVN-Kubernetes is a release with a known bug, in every zone"
     parameters: Mapping[str, str] = {"bug": f"its report: {', '.join(BUGS)}"}
 
