@@ -1,23 +1,30 @@
-"""Judging a VM on the pod network by packets from every zone; the routes that the zones have for it are the cause.
+"""Judging a VM on the pod network by packets from every zone; the cause is in the zones' routes, or on the path.
 
-A failure names the VM, its address, what was sent and seen from each zone, the zones that route wrongly and their very
-rows, and the commands that would help; nobody here runs those.
+A failure names the VM, its address, what was sent and seen from each zone, and in its first line where packets are
+lost: the zones that route wrongly, with their very rows and the commands that would help (nobody here runs those), or
+the place on the path that loses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError, ProductFailure
+from lab.diagnosis import podpath
 from lab.diagnosis.expect import sentence
+from lab.diagnosis.podpath import End
 from lab.diagnosis.routes import every_zone_routes
 from lab.kubevirt.interfaces import VmiState
 from lab.probes.connections import ConnectionsObservation
+from lab.probes.ping import ping
+from lab.topology.podnet import launcher
+from lab.topology.pods import PodShell, Resident
 from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
 AUDIT_S = 60.0
+PINGS, SEND_S = 4, 20.0
 
 
 def routed(site: Site, guest: GuestVm, *, patience_s: float | None = None) -> None:
@@ -31,7 +38,9 @@ def routed(site: Site, guest: GuestVm, *, patience_s: float | None = None) -> No
 def connected(site: Site, guest: GuestVm, seen: Mapping[str, ConnectionsObservation]) -> None:
     """Raises ProductFailure with the dead flows of each zone, and what the zones' routes say to it; Inconclusive."""
     if any(look.dead for look in seen.values()):
-        raise unanswered(guest, seen, *_explained(site, guest))
+        worst = max(seen, key=lambda node: len(seen[node].dead))
+        pod = next(pod for pod in site.pods.all() if pod.node == worst)
+        raise unanswered(guest, seen, *_explained(site, guest, lambda: _from_pod(site, pod, guest)))
     for look in seen.values():
         look.conclusive()
 
@@ -44,7 +53,7 @@ def unanswered(guest: GuestVm, seen: Mapping[str, ConnectionsObservation], cause
     ]
     return ProductFailure(
         f"{guest} ({guest.address}) to answer every connection from every zone",
-        "\n".join([f"it answered {', '.join(counts)}", cause, *ports]),
+        "\n".join([f"it answered {', '.join(counts)}; {cause}", *ports]),
         next(iter(seen.values())).target,
         advice,
     )
@@ -55,21 +64,55 @@ def reached(site: Site, check: Check) -> None:
     check.seen.conclusive()
     if check.seen.reached and check.seen.statistics and check.seen.statistics.loss_percent == 0:
         return
-    cause, advice = _explained(site, check.guest)
+    cause, advice = _explained(site, check.guest, lambda: _from_guest(site, check))
     raise ProductFailure(
-        f"{check.guest} to reach {check.what}", f"{sentence(check)}\n{cause}", str(check.seen.evidence or ""), advice
+        f"{check.guest} to reach {check.what}", f"{sentence(check)}; {cause}", str(check.seen.evidence or ""), advice
     )
 
 
-def _explained(site: Site, guest: GuestVm) -> tuple[str, str]:
-    """(what the zones' routes say, commands to copy)."""
+def _explained(site: Site, guest: GuestVm, walk: Callable[[], str]) -> tuple[str, str]:
+    """(where its packets are lost, commands to copy): in wrong routes, else where *walk* finds it."""
+    judged = "the routes of every zone are right"
     try:
         routed(site, guest, patience_s=0.0)
     except ProductFailure as wrong:
         return wrong.found, wrong.advice
     except LabError as error:
-        return f"the zones' routes could not be judged ({error.headline})", ""
-    return "the routes of every zone are right: the fault is elsewhere, in the guest or on its node", ""
+        judged = f"the zones' routes could not be judged ({error.headline})"
+    try:
+        return f"{walk()}; {judged}", ""
+    except LabError as error:
+        return f"{judged}; the path could not be walked ({error.headline})", ""
+
+
+def _from_pod(site: Site, pod: Resident, guest: GuestVm) -> str:
+    """Where packets from a zone's pod to the VM are lost."""
+
+    def send() -> None:
+        ping(PodShell(site.client, pod), guest.address, count=PINGS, interval_s=0.2, deadline=Deadline.after(SEND_S))
+
+    return podpath.explain(site.reader, _pod(pod), _vm(site, guest), send)
+
+
+def _from_guest(site: Site, check: Check) -> str:
+    """Where packets from the VM to what it was to reach are lost."""
+    guest, address = check.guest, check.seen.target
+    there = next((_pod(pod) for pod in site.pods.made if pod.address == address), End(check.what, address))
+
+    def send() -> None:
+        if guest.shell is not None:
+            ping(guest.shell, address, count=PINGS, interval_s=0.2, deadline=Deadline.after(SEND_S))
+
+    return podpath.explain(site.reader, _vm(site, guest), there, send)
+
+
+def _pod(pod: Resident) -> End:
+    return End(f"pod {pod.pod}", pod.address, pod.node, podpath.port_name(pod.namespace, pod.pod))
+
+
+def _vm(site: Site, guest: GuestVm) -> End:
+    pod = launcher(site.client, guest.namespace, guest.name).pod
+    return End(f"VM {guest.name}", guest.address, guest.node, podpath.port_name(guest.namespace, pod))
 
 
 def kept(guest: GuestVm, state: VmiState, count: int) -> None:

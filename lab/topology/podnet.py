@@ -72,6 +72,11 @@ class ZonePods:
             self._ground.client.create(manifest(template, pod, self._ground.target.pod_image, self._ground.run_id))
             self._made.append(pod)
 
+    @property
+    def made(self) -> tuple[pods.Resident, ...]:
+        """Those that run, with their addresses; none before anybody asked for `all`."""
+        return tuple(self._running)
+
     def all(self) -> list[pods.Resident]:
         """They, running, with their addresses. Raises as pods.wait_running, and EnvironmentBroken for none made."""
         if not self._made:

@@ -32,8 +32,7 @@ def test_a_vm_that_does_not_answer_every_flow() -> None:
     failure = zones.unanswered(guest(), seen, cause, "kubectl exec ... lr-route-del")
     assert str(failure).splitlines() == [
         "wanted: VM vm-p on worker-3 (10.128.0.4) to answer every connection from every zone",
-        "found: it answered 14 of 16 from worker-1, 16 of 16 from worker-2",
-        cause,
+        f"found: it answered 14 of 16 from worker-1, 16 of 16 from worker-2; {cause}",
         "dead from worker-1: source port 20014, 20015",
         "where: 10.128.0.4:22",
         "try: kubectl exec ... lr-route-del",
