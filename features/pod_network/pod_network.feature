@@ -10,6 +10,7 @@ Feature: Virtual machines on the pod network, which keep their address over live
     Given a pod on every worker
     And a VM vm-p on the pod network
     Then vm-p reaches the outside host outside
+    And vm-p reaches a pod in every zone
     And vm-p is reached from every zone
     When vm-p migrates to a worker it has not been on
     Then vm-p is reached from every zone
