@@ -42,6 +42,7 @@ SUBJECTS = {
     "nmcli": "NetworkManager on a node, by hand",
     "pod_network": "virtual machines on the cluster's default network",
     "traffic": "what a disturbance does to traffic",
+    "smoke": "the few that tell in a minute whether the rest is worth running",
 }
 """Tags that say what a feature is about, to choose by (`-m bonding`)."""
 NO_TARGET = """no target was given, so there is nothing to run the scenarios on. Type

@@ -5,6 +5,7 @@ Feature: Virtual machines on a VLAN, through a localnet network
   A green policy proves nothing: only packets do. The documented bridge has spanning tree switched on,
   so that every new port of it is dark for 15 s of listening and 15 s of learning, and that is waited for.
 
+  @smoke
   Scenario: VM on VLAN 2024 reaches the gateway
     Given the documented policy ovs-br1-vlan-trunk
     And a VM vm-a on VLAN 2024

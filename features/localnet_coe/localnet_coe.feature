@@ -3,6 +3,7 @@ Feature: A virtual machine on the network behind br-ex, with an address by DHCP
   The documented localnet example. The policy maps a localnet to the bridge that carries the nodes' own external traffic
   and touches nothing of it; the VM has no pod network, so that only its console and the external network lead to it.
 
+  @smoke
   Scenario: The policy is shown as documented
     Given the documented policy localnet-coe
     Then `oc get nncp,nnce` shows the policy localnet-coe as documented

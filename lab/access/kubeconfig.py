@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 from kubernetes import client as k8s
 from kubernetes import config as k8s_config
+from kubernetes.config import incluster_config
 
 from lab.core.errors import UsageError
 
@@ -22,6 +23,10 @@ _ADVICE = (
     "start an embedded lab (virtlab up) and use its target (targets/embedded.yaml), "
     "or name a kubeconfig: cluster.kubeconfig in the target file, or KUBECONFIG"
 )
+
+
+ACCOUNT = Path(incluster_config.SERVICE_TOKEN_FILENAME).parent
+"""Where a pod finds the credentials of its ServiceAccount."""
 
 
 def default_path() -> Path | None:
@@ -36,9 +41,13 @@ def default_path() -> Path | None:
 def load(path: Path | None, context: str = "", proxy: str = "") -> Any:
     """An ApiClient (kubernetes.client.ApiClient) for a context ("" = the current one) of a kubeconfig.
 
+    Without any kubeconfig a pod's own ServiceAccount serves, as it does kubectl.
+
     Raises UsageError: no file, not a kubeconfig, no such context, unusable credentials.
     """
     found = path or default_path()
+    if found is None and (ACCOUNT / "token").is_file():
+        return _of_this_pod(proxy)
     if found is None:
         raise UsageError("a kubeconfig", "none was named, KUBECONFIG is unset, ~/.kube/config is absent", "", _ADVICE)
     if not found.is_file():
@@ -56,6 +65,18 @@ def load(path: Path | None, context: str = "", proxy: str = "") -> Any:
         # kubectl never sends loopback traffic through HTTPS_PROXY; the kubernetes package would.
         configuration.proxy = environment_proxy
     configuration.proxy = proxy or configuration.proxy
+    return k8s.ApiClient(configuration)
+
+
+def _of_this_pod(proxy: str) -> Any:
+    """The token is read again before it expires: the kubelet renews it in its file."""
+    configuration = k8s.Configuration()
+    configuration.proxy = proxy or None
+    try:
+        made: Any = incluster_config.InClusterConfigLoader
+        made(str(ACCOUNT / "token"), str(ACCOUNT / "ca.crt")).load_and_set(configuration)
+    except (k8s_config.ConfigException, OSError) as error:
+        raise UsageError("the ServiceAccount of this pod", str(error), str(ACCOUNT), _ADVICE) from error
     return k8s.ApiClient(configuration)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from aiohttp import web
 from fakeapi import FakeApi, connect, kubeconfig, pod, status
@@ -71,6 +72,30 @@ def test_no_kubeconfig_is_a_usage_error_with_two_ways_out(tmp_path: Path, monkey
         Client.connect()
     with pytest.raises(UsageError, match="no file"):
         Client.connect(tmp_path / "gone")
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As inside a pod of the cluster, with no kubeconfig."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    (tmp_path / "token").write_text("of-the-pod")
+    (tmp_path / "ca.crt").write_bytes(Path(certifi.where()).read_bytes())
+    monkeypatch.setattr("lab.access.kubeconfig.ACCOUNT", tmp_path)
+    return tmp_path
+
+
+def test_a_pod_is_its_service_account(account: Path) -> None:
+    found = Client.connect().transport
+    assert found.server == "https://192.0.2.1:443"
+    assert found.headers()["authorization"].lower() == "bearer of-the-pod"
+
+
+def test_a_pod_without_a_certificate_is_told(account: Path) -> None:
+    (account / "ca.crt").unlink()
+    with pytest.raises(UsageError, match=r"(?s)the ServiceAccount of this pod.*certification file"):
+        Client.connect()
 
 
 def test_an_unknown_context_lists_the_known(api: FakeApi, tmp_path: Path) -> None:
