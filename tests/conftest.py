@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,14 @@ class RunningLab:
         return done.returncode, json.loads(newest.read_text()), done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """A lab with three workers, up for the module and gone after it.
+@contextmanager
+def lab_up(folder: Path, *words: str) -> Iterator[RunningLab]:
+    """A lab brought up with these words, and gone afterwards.
 
     What the harness sent to it is looked at in the end: it must be what upstream knows, and what its role allows.
     """
-    folder = tmp_path_factory.mktemp("lab")
     made = RunningLab({"XDG_STATE_HOME": str(folder / "state"), "VIRTLAB_NAME": f"t{os.getpid()}"}, folder)
-    up = made.virtlab("up")
+    up = made.virtlab("up", *words, timeout=300)
     assert up.returncode == 0, up.stderr
     try:
         yield made
@@ -77,3 +77,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         sent = wire.problems(made.audit_log) if made.audit_log.exists() else []
         made.virtlab("down", "--purge")
     assert sent == []
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """A lab with three workers, up for the module and gone after it."""
+    with lab_up(tmp_path_factory.mktemp("lab")) as made:
+        yield made

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--nmstate", metavar="RELEASE", help="the kubernetes-nmstate to play, 0.83 to 0.86 (default: 0.86)"
     )
+    made.add_argument("--kubevirt", metavar="RELEASE", help="the KubeVirt to play, 1.3 to 1.9 (default: 1.8)")
     made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
     made.add_argument(
         "--ovnk-bug",

@@ -16,7 +16,7 @@ from typing import Any
 
 from lab.embedded.errors import UsageError
 from lab.embedded.lifecycle.layout import Layout
-from lab.embedded.model.releases import NEWEST
+from lab.embedded.model.releases import KUBEVIRT, NEWEST
 from lab.embedded.model.spec import LabSpec
 
 
@@ -33,13 +33,18 @@ def _up(arguments: argparse.Namespace) -> int:
     from lab.embedded.fabric import gateways
     from lab.embedded.lifecycle.up import Options, plan, up
 
-    release = NEWEST if arguments.nmstate is None else arguments.nmstate
-    spec = LabSpec(name=arguments.name, workers=arguments.workers, nmstate=release)
+    spec = LabSpec(
+        name=arguments.name,
+        workers=arguments.workers,
+        nmstate=NEWEST if arguments.nmstate is None else arguments.nmstate,
+        kubevirt=KUBEVIRT if arguments.kubevirt is None else arguments.kubevirt,
+    )
     bugs = _known_bugs(arguments.ovnk_bug)
     if arguments.plan:
         print(plan(spec))
         return 0
-    options = Options(offline=arguments.offline, any_release=arguments.nmstate is None, roles=_roles(arguments))
+    asked = frozenset(name for name in ("nmstate", "kubevirt") if getattr(arguments, name) is not None)
+    options = Options(offline=arguments.offline, asked=asked, roles=_roles(arguments))
     facts = up(spec, options, _say)
     for bug in bugs:
         _set_faults(arguments, [["ovnk-bug", f"bug={bug}"]])

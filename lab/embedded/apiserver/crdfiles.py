@@ -139,10 +139,13 @@ def _expand(short: Obj) -> Obj:
     }
 
 
-def load(folder: Path, unserved: Collection[tuple[str, str]] = ()) -> list[Obj]:
-    """CRDs of all YAML files of a folder, without the versions (group, version) of ``unserved``.
+def load(
+    folder: Path, unserved: Collection[tuple[str, str]] = (), absent: Collection[tuple[str, str]] = ()
+) -> list[Obj]:
+    """CRDs of all YAML files of a folder, without the versions (group, version) of ``unserved`` and without the fields
+    of ``absent``: (CRD, ``spec.a[].b``).
 
-    ValueError names the file with a mistake in it.
+    ValueError names the file with a mistake in it, or the field that is none.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found: list[Obj] = []
@@ -158,4 +161,16 @@ def load(folder: Path, unserved: Collection[tuple[str, str]] = ()) -> list[Obj]:
     for crd in found:
         spec = crd["spec"]
         spec["versions"] = [v for v in spec["versions"] if (spec["group"], v["name"]) not in unserved]
+    for name, field in absent:
+        for version in next(crd for crd in found if crd["metadata"]["name"] == name)["spec"]["versions"]:
+            _remove(version["schema"]["openAPIV3Schema"], field, name)
     return found
+
+
+def _remove(schema: Schema, path: str, name: str) -> None:
+    *way, last = path.split(".")
+    for step in way:
+        schema = schema.get("properties", {}).get(step.removesuffix("[]"), {})
+        schema = schema.get("items", {}) if step.endswith("[]") else schema
+    if schema.get("properties", {}).pop(last, None) is None:
+        raise ValueError(f"{name} has no field {path}")

@@ -67,6 +67,8 @@ class ApiConfig:
     """Where nodes reach the server: the endpoint of the Service `kubernetes`."""
     unserved: Collection[tuple[str, str]] = ()
     """(group, version) of the lab's CRDs that this cluster is too new for."""
+    absent: Collection[tuple[str, str]] = ()
+    """(CRD, field) of the lab's CRDs that it is too old for."""
     audit: Path | None = None
     """Where the audit log is written, and the names of users that it leaves out."""
     unaudited: Collection[str] = ()
@@ -80,7 +82,7 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
     """Serve until cancelled; `ready` is set when requests are answered. Raises OSError when a bind is refused."""
     parts, webhooks = _assemble(config)
     lifecycle = Lifecycle(parts.store, parts.registry, parts.deleter, config.pki.ca.read_text())
-    await bootstrap(parts.writer, config.crds, config.unserved)
+    await bootstrap(parts.writer, crdfiles.load(config.crds, config.unserved, config.absent))
     if config.advertise is not None:
         await _make(parts.writer, endpoints(*config.advertise))
     # What was made so far stays: without it each full collection walks the schemas again.
@@ -158,7 +160,7 @@ def _early_bind(address: str, port: int) -> socket.socket:
     return listening
 
 
-async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str, str]] = ()) -> None:
+async def bootstrap(writer: Writer, crds: Sequence[Obj]) -> None:
     """Objects that a fresh cluster has: namespaces, default roles, the lab's CRDs."""
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         await _make(writer, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -172,7 +174,7 @@ async def bootstrap(writer: Writer, folder: Path, unserved: Collection[tuple[str
     await _make(writer, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
     for obj in rbac.default_roles():
         await _make(writer, obj)
-    for obj in crdfiles.load(folder, unserved):
+    for obj in crds:
         await _make(writer, obj)
 
 

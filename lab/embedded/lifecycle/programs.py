@@ -21,7 +21,6 @@ from lab.embedded.kube import Informers, Kube
 from lab.embedded.lifecycle import keys
 from lab.embedded.lifecycle.layout import Layout
 from lab.embedded.model.kinds import NODE
-from lab.embedded.model.releases import NmstateRelease
 from lab.embedded.model.spec import AGENT_PORT, API_ADDRESS, API_PORT, LabSpec, NodeSpec
 from lab.embedded.node.context import Component, NodeContext
 from lab.embedded.node.kubelet import Kubelet
@@ -69,6 +68,7 @@ async def apiserver(layout: Layout, spec: LabSpec, sockets: list[socket.socket])
             advertise=(API_ADDRESS, API_PORT),
             unserved=spec.release.unserved,
             troubled=True,
+            absent=spec.virtualization.absent,
         )
     )
 
@@ -85,12 +85,13 @@ async def controllers(layout: Layout, spec: LabSpec) -> None:
             cert=pki.server_cert,
             key=pki.server_key,
             nmstate=spec.release,
+            kubevirt=spec.virtualization,
             log=layout.logs / "controllers.log",
         )
     )
 
 
-async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: tuple[str, str], wired: int) -> None:
+async def agent(node: NodeSpec, layout: Layout, spec: LabSpec, guest: tuple[str, str], wired: int) -> None:
     """A node: its Open vSwitch and OVN zone, and every component that acts on it."""
     zone = Zone(node)
     await zone.start()
@@ -111,6 +112,7 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
         northbound=zone.northbound,
         southbound=zone.southbound,
         agent_token=keys.token(layout, keys.AGENT),
+        kubevirt=spec.virtualization,
     )
     ctx.rundir.mkdir(parents=True, exist_ok=True)
     logging.getLogger().addHandler(ComponentLogs(ctx.rundir))
@@ -119,7 +121,7 @@ async def agent(node: NodeSpec, layout: Layout, nmstate: NmstateRelease, guest: 
     parts = {"Open vSwitch": zone.ovs_answers, "OVN": zone.ovn_answers, "the pod network": ovnkube.zone.answers}
     kubelet = Kubelet(ctx, launchers, parts, left_out)
     virt = VirtHandler(ctx, launchers)
-    handler = NmstateHandler(ctx, nmstate)
+    handler = NmstateHandler(ctx, spec.release)
     components: dict[str, Component] = {
         "kubelet": kubelet,
         "virt-handler": virt,

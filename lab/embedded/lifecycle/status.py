@@ -36,6 +36,7 @@ def _one(layout: Layout) -> dict[str, Any]:
         "api": f"https://127.0.0.1:{facts.get('port')}",
         "workers": facts.get("workers"),
         "nmstate": facts.get("nmstate"),
+        "kubevirt": facts.get("kubevirt"),
         "uptime_seconds": round(time.time() - float(facts.get("started", time.time()))),
         "faults": sorted(path.stem for path in (layout.root / "faults").glob("*.json")),
     }

@@ -96,7 +96,7 @@ def _fork_node(node: NodeSpec, orders: Orders, layout: Layout) -> Child:
 
     def agent() -> None:
         programs.configure_logging()
-        asyncio.run(programs.agent(node, layout, orders.spec.release, (orders.kernel, orders.initrd), wired_r))
+        asyncio.run(programs.agent(node, layout, orders.spec, (orders.kernel, orders.initrd), wired_r))
 
     def keeper() -> None:
         _log_to(layout, node.name)
@@ -149,7 +149,7 @@ async def _plug(switch: Switch, child: Child, serving: Awaitable[None]) -> None:
 def entry(argv: list[str]) -> None:
     """``python -m lab.embedded _supervise JSON``: used by `up` inside the fresh namespaces."""
     given = json.loads(argv[0])
-    spec = LabSpec(name=given["name"], workers=given["workers"], nmstate=given["nmstate"])
+    spec = LabSpec(**{key: given[key] for key in ("name", "workers", "nmstate", "kubevirt")})
     orders = Orders(spec, given["listener"], given["progress"], given["kernel"], given["initrd"], given["options"])
     if os.getpid() != 1:
         raise SystemExit("the supervisor must be PID 1 of the lab's namespaces; start it with `virtlab up`")

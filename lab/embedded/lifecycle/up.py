@@ -32,6 +32,7 @@ from lab.embedded.model.spec import LabSpec
 READY_SECONDS = 60.0
 DEFAULTS = {"VIRTLAB_NMSTATE_PROBE_SECONDS": "15"}
 """Settings of the lab's programs, by the variables that they read, where upstream's own default is slow for a lab."""
+PRODUCTS = {"nmstate": "kubernetes-nmstate", "kubevirt": "KubeVirt"}
 Say = Callable[[str], None]
 
 
@@ -40,8 +41,8 @@ class Options:
     """What may differ between labs of the same plan."""
 
     offline: bool = False
-    any_release: bool = False
-    """No release of kubernetes-nmstate was asked for: a lab that is up is fine with any."""
+    asked: frozenset[str] = frozenset({"nmstate", "kubevirt"})
+    """Of which products a release was asked for: of others a lab that is up is fine with any."""
 
     roles: Sequence[dict[str, Any]] = ()
     """Objects of a ServiceAccount with its roles, whose kubeconfig is then the lab's."""
@@ -56,7 +57,7 @@ def plan(spec: LabSpec) -> str:
     workers = f"{spec.workers} worker{'s' * (spec.workers > 1)} ({', '.join(n.name for n in spec.nodes)})"
     return (
         f"lab {spec.name}: {workers}, one switch, VLAN gateways {vlans}, kubernetes-nmstate {spec.nmstate}, "
-        "API on loopback; no root, nothing installed"
+        f"KubeVirt {spec.kubevirt}, API on loopback; no root, nothing installed"
     )
 
 
@@ -95,12 +96,13 @@ def _already(layout: Layout, spec: LabSpec, options: Options) -> dict[str, Any]:
             f"it is up with {facts.get('workers')}",
             advice=f"virtlab down --name {spec.name}, or another --name",
         )
-    if not options.any_release and facts.get("nmstate") != spec.nmstate:
-        raise StateError(
-            f"wanted the lab {spec.name!r} with kubernetes-nmstate {spec.nmstate}",
-            f"it is up with {facts.get('nmstate')}",
-            advice=f"virtlab down --name {spec.name}, or another --name",
-        )
+    for product, release in (("nmstate", spec.nmstate), ("kubevirt", spec.kubevirt)):
+        if product in options.asked and facts.get(product) != release:
+            raise StateError(
+                f"wanted the lab {spec.name!r} with {PRODUCTS[product]} {release}",
+                f"it is up with {facts.get(product)}",
+                advice=f"virtlab down --name {spec.name}, or another --name",
+            )
     return {**facts, "already": True}
 
 
@@ -135,6 +137,7 @@ def _start(
             "name": spec.name,
             "workers": spec.workers,
             "nmstate": spec.nmstate,
+            "kubevirt": spec.kubevirt,
             "listener": listener.fileno(),
             "progress": progress_w,
             "kernel": str(image.kernel),
@@ -147,6 +150,7 @@ def _start(
         "name": spec.name,
         "workers": spec.workers,
         "nmstate": spec.nmstate,
+        "kubevirt": spec.kubevirt,
         "keeper": process.pid,
         "user_namespace": user_namespace,
         "port": port,

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 
 from lab.embedded.errors import LabError, UsageError
-from lab.embedded.model.releases import NEWEST, NmstateRelease, nmstate_release
+from lab.embedded.model.releases import (
+    KUBEVIRT,
+    NEWEST,
+    KubevirtRelease,
+    NmstateRelease,
+    kubevirt_release,
+    nmstate_release,
+)
 
 MACHINE_NET = IPv4Network("192.168.52.0/24")
 EXTERNAL_NET = IPv4Network("192.168.53.0/24")
@@ -84,6 +91,8 @@ class LabSpec:
     workers: int = 3
     nmstate: str = NEWEST
     """The release of kubernetes-nmstate that the lab plays, e.g. ``0.86``."""
+    kubevirt: str = KUBEVIRT
+    """The release of KubeVirt that it plays, e.g. ``1.8``."""
     vlans: tuple[VlanSpec, ...] = field(
         default=(
             VlanSpec(2024, IPv4Interface("192.168.24.1/24")),
@@ -100,6 +109,7 @@ class LabSpec:
                 advice="--name lab-2",
             )
         nmstate_release(self.nmstate)
+        kubevirt_release(self.kubevirt)
         if not 1 <= self.workers <= MOST_WORKERS:
             raise UsageError(
                 f"wanted 1 to {MOST_WORKERS} workers", str(self.workers), where="--workers", advice="--workers 3"
@@ -108,6 +118,10 @@ class LabSpec:
     @property
     def release(self) -> NmstateRelease:
         return nmstate_release(self.nmstate)
+
+    @property
+    def virtualization(self) -> KubevirtRelease:
+        return kubevirt_release(self.kubevirt)
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from lab.embedded.host.ovs import Northbound, Ovs, Southbound
 from lab.embedded.kube import Informers, Kube
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KubevirtRelease
 from lab.embedded.model.spec import NodeSpec
 
 
@@ -35,6 +36,7 @@ class NodeContext:
     northbound: Northbound
     southbound: Southbound
     agent_token: str
+    kubevirt: KubevirtRelease = DEFAULT_KUBEVIRT
 
 
 class Component(Protocol):

@@ -65,9 +65,10 @@ class Reporter:
         status["interfaces"] = rules.interfaces(list(guest.nics.values()), guest.view.interfaces, pod_ips, multus)
 
     def _judge(self, vmi: Obj, conditions: list[Obj], guest: Guest, disks: list[str]) -> None:
-        live = rules.live_migratable(vmi, disks)
+        live = rules.live_migratable(vmi, disks, self.ctx.kubevirt)
         rules.put(conditions, live)
-        rules.put(conditions, rules.storage_live_migratable(live))
+        if self.ctx.kubevirt.judges_storage_alone:
+            rules.put(conditions, rules.storage_live_migratable(live))
         if guest.view.connected:
             rules.put(conditions, {**rules.condition("AgentConnected", "True", stamped=False), "lastProbeTime": now()})
         else:

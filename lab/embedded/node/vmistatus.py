@@ -10,13 +10,13 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KubevirtRelease
 from lab.embedded.node.domain import Domain, Nic, memory_of, targets
 from lab.embedded.node.names import now
 from lab.embedded.node.vmroutes import ALLOW_BRIDGE
 
 Obj = dict[str, Any]
 GUEST_ONLY_MAX = 10
-NOT_MASQUERADE = "cannot migrate VMI which does not use masquerade or a migratable plugin to connect to the pod network"
 FINAL = ("Succeeded", "Failed")
 
 
@@ -54,7 +54,7 @@ def move_to(status: Obj, phase: str) -> None:
     status.setdefault("phaseTransitionTimestamps", []).append({"phase": phase, "phaseTransitionTimestamp": now()})
 
 
-def live_migratable(vmi: Obj, private_disks: Sequence[str]) -> Obj:
+def live_migratable(vmi: Obj, private_disks: Sequence[str], release: KubevirtRelease = DEFAULT_KUBEVIRT) -> Obj:
     """The LiveMigratable condition; ``private_disks`` are messages about disks that are not shared."""
     spec = vmi["spec"]
     pods = {network["name"] for network in spec.get("networks") or [] if "pod" in network}
@@ -63,7 +63,8 @@ def live_migratable(vmi: Obj, private_disks: Sequence[str]) -> Obj:
         if interface["name"] not in pods or "masquerade" in interface or "passtBinding" in interface:
             continue
         if not ("bridge" in interface and ALLOW_BRIDGE in annotations):
-            return condition("LiveMigratable", "False", "InterfaceNotLiveMigratable", NOT_MASQUERADE, stamped=False)
+            why = release.not_masquerade
+            return condition("LiveMigratable", "False", "InterfaceNotLiveMigratable", why, stamped=False)
     if private_disks:
         return condition("LiveMigratable", "False", "DisksNotLiveMigratable", private_disks[0], stamped=False)
     return condition("LiveMigratable", "True", stamped=False)

@@ -12,6 +12,7 @@ import logging
 import os
 from pathlib import Path
 
+from lab.embedded.model.releases import KUBEVIRT, kubevirt_release
 from lab.embedded.operators.main import Config, run
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, required=True, help="CA of the API server and of --cert")
     parser.add_argument("--cert", type=Path, required=True, help="serving certificate for webhooks and virt-api")
     parser.add_argument("--key", type=Path, required=True)
-    parser.add_argument("--kubevirt-version", default="v1.8.0")
+    parser.add_argument("--kubevirt", default=KUBEVIRT)
     parser.add_argument("--no-mac-pool", action="store_true", help="give secondary interfaces no fixed MAC")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -32,7 +33,7 @@ def main() -> None:
         agent_token=os.environ.get("VIRTLAB_AGENT_TOKEN", ""),
         cert=args.cert,
         key=args.key,
-        kubevirt_version=args.kubevirt_version,
+        kubevirt=kubevirt_release(args.kubevirt),
         mac_pool=not args.no_mac_pool,
     )
     with contextlib.suppress(KeyboardInterrupt):

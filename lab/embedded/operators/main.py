@@ -19,9 +19,9 @@ from aiohttp import web
 
 from lab.embedded.kube import Informers, Kube
 from lab.embedded.model.kinds import KUBEVIRT, NODE
-from lab.embedded.model.releases import KNOWN, NmstateRelease
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KNOWN, KubevirtRelease, NmstateRelease
 from lab.embedded.operators import names
-from lab.embedded.operators.admission.handlers import Admission
+from lab.embedded.operators.admission.handlers import Admission, Releases
 from lab.embedded.operators.evacuation import EvacuationController
 from lab.embedded.operators.handover import ReadyStamp
 from lab.embedded.operators.launcher import LauncherConfig
@@ -58,7 +58,7 @@ class Config:
     agent_token: str
     cert: Path
     key: Path
-    kubevirt_version: str = "v1.8.0"
+    kubevirt: KubevirtRelease = DEFAULT_KUBEVIRT
     webhook_port: int = 9443
     virtapi_port: int = 9444
     mac_pool: bool = True
@@ -68,7 +68,7 @@ class Config:
 
     @property
     def launcher_image(self) -> str:
-        return f"quay.io/kubevirt/virt-launcher:{self.kubevirt_version}"
+        return f"quay.io/kubevirt/virt-launcher:{self.kubevirt.version}"
 
 
 async def run(config: Config, ready: asyncio.Event | None = None) -> None:
@@ -85,7 +85,7 @@ async def run(config: Config, ready: asyncio.Event | None = None) -> None:
             serve(operators.virtapi.application(), config, config.virtapi_port)
         )
         stack.push_async_callback(informers.close)
-        await asyncio.gather(informers.start(), install(kube, config.kubevirt_version))
+        await asyncio.gather(informers.start(), install(kube, config.kubevirt.version))
         async with asyncio.TaskGroup() as group:
             for name, work in operators.work():
                 group.create_task(work, name=name)
@@ -106,17 +106,18 @@ class Operators:
         self.scheduler_recorder = Recorder(kube, "default-scheduler")
         self.node_recorder = Recorder(kube, "node-controller")
         self.agents = Agents(lambda: nodes.items, config.agent_token)
-        self.hooks = Admission(kube, informers, self.kubevirt, mac_pool=config.mac_pool, nmstate=config.nmstate).hooks()
-        self.virtapi = VirtApi(kube, informers, self.agents, config.kubevirt_version)
+        releases = Releases(config.nmstate, config.kubevirt)
+        self.hooks = Admission(kube, informers, self.kubevirt, mac_pool=config.mac_pool, releases=releases).hooks()
+        self.virtapi = VirtApi(kube, informers, self.agents, config.kubevirt.version)
         self.controllers: tuple[Controller, ...] = (
             ReadyStamp(kube, informers),
             Scheduler(kube, informers, self.scheduler_recorder),
-            VmController(kube, informers, self.recorder),
+            VmController(kube, informers, self.recorder, config.kubevirt),
             VmiController(kube, informers, self.recorder, self.launcher),
             MigrationController(kube, informers, self.recorder, self.launcher, self.migrations),
             EvacuationController(kube, informers, self.recorder, self.migrations),
             NodeController(kube, informers, self.node_recorder),
-            SystemPods(kube, informers, system_pods(config.kubevirt_version, config.log)),
+            SystemPods(kube, informers, system_pods(config.kubevirt.version, config.log)),
         )
 
     def kubevirt(self) -> Obj | None:
@@ -128,7 +129,7 @@ class Operators:
         return LauncherConfig(self.config.launcher_image, use_emulation=emulation is not False)
 
     def migrations(self) -> Obj:
-        return cluster_configuration(self.kubevirt())
+        return {**self.config.kubevirt.migration_defaults, **cluster_configuration(self.kubevirt())}
 
     def work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         recorders = (self.recorder, self.scheduler_recorder, self.node_recorder)

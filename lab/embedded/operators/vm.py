@@ -10,6 +10,7 @@ import uuid
 
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import VM, VMI
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KubevirtRelease
 from lab.embedded.operators.names import PCI_TOPOLOGY, VM_FINALIZER, VM_GENERATION
 from lab.embedded.operators.objects import (
     Obj,
@@ -46,7 +47,7 @@ from lab.embedded.operators.vm_status import (
 FIRMWARE_NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")
 
 
-def render_vmi(vm: Obj) -> Obj:
+def render_vmi(vm: Obj, release: KubevirtRelease = DEFAULT_KUBEVIRT) -> Obj:
     """The VMI of a VM: template plus owner, finalizer and the annotations that tie them (upstream setupVMIFromVM)."""
     template = clone(vm["spec"].get("template") or {})
     meta = template.get("metadata") or {}
@@ -54,7 +55,9 @@ def render_vmi(vm: Obj) -> Obj:
     spec: Obj = template.get("spec") or {}
     firmware = spec.setdefault("domain", {}).setdefault("firmware", {})
     firmware.setdefault("uuid", str(uuid.uuid5(FIRMWARE_NAMESPACE, name_of(vm))))
-    annotations = {**(meta.get("annotations") or {}), VM_GENERATION: generation, PCI_TOPOLOGY: "v3"}
+    annotations = {**(meta.get("annotations") or {}), VM_GENERATION: generation}
+    if release.topology_annotated:
+        annotations[PCI_TOPOLOGY] = "v3"
     return {
         "metadata": {
             "name": name_of(vm),
@@ -71,8 +74,11 @@ def render_vmi(vm: Obj) -> Obj:
 class VmController(Controller):
     """One key per VirtualMachine; the VMI has the same name."""
 
-    def __init__(self, kube: Kube, informers: Informers, recorder: Recorder) -> None:
+    def __init__(
+        self, kube: Kube, informers: Informers, recorder: Recorder, release: KubevirtRelease = DEFAULT_KUBEVIRT
+    ) -> None:
         super().__init__("vm")
+        self._kubevirt = release
         self.kube, self.recorder = kube, recorder
         self.vms, self.vmis = informers.get(VM), informers.get(VMI)
         self.watch(self.vms)
@@ -147,7 +153,7 @@ class VmController(Controller):
         return strategy in ("Always", "RerunOnFailure") and phase in FINAL
 
     async def _start(self, vm: Obj) -> Obj:
-        vmi = await self.kube.create(VMI, render_vmi(vm))
+        vmi = await self.kube.create(VMI, render_vmi(vm, self._kubevirt))
         name = name_of(vmi)
         self.recorder.normal(
             vm,

@@ -33,7 +33,6 @@ from lab.embedded.operators.objects import (
 
 FINAL = ("Succeeded", "Failed")
 OWN_CONDITIONS = ("Ready", "Failure", "RestartRequired", "Initialized", "ManualRecoveryRequired")
-STRATEGIES = ("Always", "RerunOnFailure", "Manual", "Halted", "Once", "WaitAsReceiver")
 MAX_BACKOFF_SECONDS = 300
 # Parts of the template that take effect on a running VMI, or at its next migration, without a restart.
 LIVE_FIELDS = ("nodeSelector", "affinity", "tolerations")

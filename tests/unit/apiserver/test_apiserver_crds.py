@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from lab.embedded.apiserver import crdfiles
+from lab.embedded.model.releases import KubevirtRelease
 from tests.upstream import folder
 
 FOLDER = Path(crdfiles.__file__).parent / "crds"
@@ -109,3 +111,32 @@ def test_a_version_that_the_cluster_is_too_new_for_is_left_out() -> None:
         "nnce": ["v1beta1"],
         "nns": ["v1beta1"],
     }
+
+
+def test_every_release_of_kubevirt_has_the_fields_of_its_time() -> None:
+    def has(minor: int, crd: str, path: str) -> bool:
+        release = KubevirtRelease(minor)
+        found = {c["metadata"]["name"]: c for c in crdfiles.load(FOLDER, absent=release.absent)}[f"{crd}.kubevirt.io"]
+        [version] = [v for v in found["spec"]["versions"] if v["name"] == "v1"]
+        schema = version["schema"]["openAPIV3Schema"]
+        for step in path.split("."):
+            schema = schema["properties"].get(step.removesuffix("[]"), {"properties": {}})
+            schema = schema["items"] if step.endswith("[]") else schema
+        return "type" in schema
+
+    vmi, vmim = "virtualmachineinstances", "virtualmachineinstancemigrations"
+    first = {
+        (vmi, "status.interfaces[].podInterfaceName"): 4,
+        (vmi, "status.interfaces[].linkState"): 5,
+        (vmim, "spec.addedNodeSelector"): 6,
+        (vmim, "spec.priority"): 7,
+        (vmi, "status.migrationState.migrationConfiguration.maxDowntimeMs"): 9,
+        (vmi, "status.interfaces[].infoSource"): 3,
+    }
+    for (crd, path), since in first.items():
+        assert [minor for minor in range(3, 10) if has(minor, crd, path)] == list(range(since, 10)), path
+
+
+def test_a_field_that_is_none_cannot_be_absent() -> None:
+    with pytest.raises(ValueError, match=r"virtualmachines.kubevirt.io has no field spec.nothing"):
+        crdfiles.load(FOLDER, absent=[("virtualmachines.kubevirt.io", "spec.nothing")])

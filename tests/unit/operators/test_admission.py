@@ -17,7 +17,7 @@ from lab.embedded.operators.admission import eviction, macpool, nncp, vmim
 from lab.embedded.operators.admission import vm as vm_rules
 from lab.embedded.operators.admission import vmi as vmi_rules
 from lab.embedded.operators.admission.causes import Cause, Denied, refuse
-from lab.embedded.operators.admission.handlers import Admission, Answer, Hook
+from lab.embedded.operators.admission.handlers import Admission, Answer, Hook, Releases
 from lab.embedded.operators.admission.spec import unknown_field_causes
 from lab.embedded.operators.objects import clone
 from lab.embedded.operators.webhooks import configurations
@@ -316,7 +316,7 @@ def test_keys_of_a_node_selector(key: str, problem: str | None) -> None:
 @pytest.mark.parametrize("release", KNOWN, ids=str)
 def test_which_hooks_judge_policies_depends_on_the_release(release: NmstateRelease) -> None:
     kube = Kube("https://127.0.0.1:1", token="t", ca=None, user_agent="test")
-    hooks = Admission(kube, Informers(kube), lambda: None, nmstate=release).hooks()
+    hooks = Admission(kube, Informers(kube), lambda: None, releases=Releases(nmstate=release)).hooks()
     found = [(hook.name, hook.policy) for hook in hooks if hook.group == "nmstate.io" and not hook.mutating]
     if release.minor >= 86:
         assert found == [("nncp-validation-policy", "nncp-validation-policy")]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import NAMESPACE, NNCP, POD, VM, VMI, VMIM, Kind
-from lab.embedded.model.releases import KNOWN, NmstateRelease
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KNOWN, KubevirtRelease, NmstateRelease
 from lab.embedded.operators import names
 from lab.embedded.operators.admission import eviction, macpool, nncp, vm, vmi, vmim
 from lab.embedded.operators.admission.causes import refuse
@@ -67,6 +67,14 @@ def _hook(name: str, kind: Kind, operations: tuple[str, ...], handler: Handler, 
     return Hook(f"{name}.kubevirt.io", mutating, kind.group, VERSIONS, kind.plural, operations, handler)
 
 
+@dataclass(frozen=True)
+class Releases:
+    """What is played."""
+
+    nmstate: NmstateRelease = KNOWN[-1]
+    kubevirt: KubevirtRelease = DEFAULT_KUBEVIRT
+
+
 class Admission:
     """All webhooks of the lab. Handlers raise Denied to refuse."""
 
@@ -77,14 +85,14 @@ class Admission:
         kubevirt: Callable[[], Obj | None],
         *,
         mac_pool: bool = True,
-        nmstate: NmstateRelease = KNOWN[-1],
+        releases: Releases = Releases(),
     ) -> None:
         self.kube, self.kubevirt = kube, kubevirt
         self.vms, self.vmis = informers.get(VM), informers.get(VMI)
         self.migrations, self.pods = informers.get(VMIM), informers.get(POD)
         self.namespaces = informers.get(NAMESPACE)
         self._given: set[str] = set()
-        self._mac_pool, self._nmstate = mac_pool, nmstate
+        self._mac_pool, self._releases = mac_pool, releases
 
     def hooks(self) -> list[Hook]:
         """All of them; the API server asks those of one configuration in this order."""
@@ -117,7 +125,7 @@ class Admission:
             return Hook(full, mutating, NNCP.group, versions, NNCP.plural, operations, handler, mutating)
 
         mutate = hook("mutate", WRITES, self.mutate_nncp, mutating=True)
-        if self._nmstate.admission_policy:
+        if self._releases.nmstate.admission_policy:
             name = nncp.ADMISSION_POLICY
             return [
                 mutate,
@@ -161,7 +169,8 @@ class Admission:
         obj: Obj = request["object"]
         if obj["metadata"].get("deletionTimestamp"):
             return Answer()
-        refuse(vm.causes(obj, kubevirt_user=_is_kubevirt(request), pod_bridge_allowed=self._pod_bridge_allowed()))
+        bridged, release = self._pod_bridge_allowed(), self._releases.kubevirt
+        refuse(vm.causes(obj, kubevirt_user=_is_kubevirt(request), pod_bridge_allowed=bridged, release=release))
         return Answer(warnings=vm.warnings(obj))
 
     # -- VirtualMachineInstance

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import uuid
 
+from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KubevirtRelease
 from lab.embedded.operators.admission.causes import INVALID, REQUIRED, Cause
 from lab.embedded.operators.admission.network import Subject, network_causes
 from lab.embedded.operators.admission.spec import body_causes, label_causes, spec_causes
 from lab.embedded.operators.objects import Obj, dig
-from lab.embedded.operators.vm_status import STRATEGIES
 
 TEMPLATE = "spec.template.spec"
 ARCHITECTURE = "amd64"
@@ -38,7 +38,9 @@ def default(vm: Obj, old: Obj | None = None) -> None:
         firmware.setdefault(identity, before.get(identity) or str(uuid.uuid4()))
 
 
-def causes(vm: Obj, *, kubevirt_user: bool, pod_bridge_allowed: bool = True) -> list[Cause]:
+def causes(
+    vm: Obj, *, kubevirt_user: bool, pod_bridge_allowed: bool = True, release: KubevirtRelease = DEFAULT_KUBEVIRT
+) -> list[Cause]:
     """Every reason to refuse the VM, in upstream's order."""
     spec = vm.get("spec") or {}
     if spec.get("template") is None:
@@ -50,17 +52,17 @@ def causes(vm: Obj, *, kubevirt_user: bool, pod_bridge_allowed: bool = True) -> 
     found = network_causes(Subject(TEMPLATE, template, pod_bridge_allowed)) + spec_causes(TEMPLATE, template)
     if not kubevirt_user:
         found += label_causes("spec.template.metadata", dig(spec, "template", "metadata", "labels", default={}))
-    return found + strategy_causes(spec)
+    return found + strategy_causes(spec, release)
 
 
-def strategy_causes(spec: Obj) -> list[Cause]:
+def strategy_causes(spec: Obj, release: KubevirtRelease = DEFAULT_KUBEVIRT) -> list[Cause]:
     """`running` and `runStrategy`: exactly one of them, and a known one."""
     running, strategy = spec.get("running"), spec.get("runStrategy")
     if running is not None and strategy is not None:
         return [Cause(INVALID, EXCLUSIVE, "spec.running")]
     if running is None and strategy is None:
-        return [Cause(REQUIRED, "RunStrategy must be specified", "spec.running")]
-    if strategy is not None and strategy not in STRATEGIES:
+        return [Cause(REQUIRED, release.no_strategy, "spec.running")]
+    if strategy is not None and strategy not in release.strategies:
         return [Cause(INVALID, f"Invalid RunStrategy ({strategy})", "spec.runStrategy")]
     return []
 
