@@ -20,6 +20,10 @@ from tests import upstream
 
 Obj = dict[str, Any]
 RBAC = Path(__file__).parents[1] / "deploy" / "rbac.yaml"
+RECORDED = Path(__file__).parent / "harness" / "requests.json"
+"""The requests of a whole run and of every other command: see tests/bench/bench_rights.py."""
+OPEN = ("authorization.k8s.io", "authentication.k8s.io")
+"""Groups of reviews of oneself, which every user may ask for (system:basic-user)."""
 AGENT = "virtlab"
 """The harness's User-Agent; the lab's own commands have others."""
 
@@ -69,10 +73,11 @@ class Rule:
 
 
 def events(log: Path, agent: str = AGENT) -> Iterator[Obj]:
-    """The entries of one client; discovery and health are open to everybody and left out."""
+    """The entries of one client; discovery, health and reviews of oneself are open to everybody and left out."""
     for line in log.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
-        if event["userAgent"] == agent and "objectRef" in event:
+        reference = event.get("objectRef")
+        if event["userAgent"] == agent and reference and reference.get("apiGroup") not in OPEN:
             yield event
 
 
@@ -107,6 +112,11 @@ def requests(found: Iterable[Obj], known: Iterable[Rule]) -> set[Request]:
             # Applying what is not there needs both verbs.
             made.add(replace(request, verb="create"))
     return made
+
+
+def recorded() -> set[Request]:
+    """The requests that are kept in a file."""
+    return {Request(**fields) for fields in json.loads(RECORDED.read_text())} if RECORDED.exists() else set()
 
 
 def refused(asked: Iterable[Request], known: Iterable[Rule]) -> list[str]:

@@ -1,0 +1,136 @@
+"""Runs that are killed in the middle, and what a cluster then is, compared with what it was.
+
+A point is a number of requests that the run had made, so that a slow machine is killed at the same place as a fast one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.access import kubeconfig
+from lab.access.client import Client
+from lab.access.kinds import NNS
+from lab.access.transport import Transport
+from lab.topology import snapshot
+from tests.conftest import PLAIN_ENV, ROOT, VIRTLAB, RunningLab
+
+Obj = dict[str, Any]
+State = dict[str, str]
+TARGET = ("--target", "targets/embedded.yaml")
+SETTLED_S = 60.0
+NONE = subprocess.DEVNULL
+RESTLESS = frozenset({
+    ("", "events"), ("events.k8s.io", "events"), ("nmstate.io", "nodenetworkstates"), ("", "componentstatuses"),
+})  # fmt: skip
+"""Collections that change by themselves; what NodeNetworkStates say is compared in its own way."""
+BY_ITSELF = ("resourceVersion", "managedFields", "generation")
+ON_NODE = r"""
+ovs-vsctl get Open_vSwitch . external_ids
+for b in $(ovs-vsctl list-br); do
+    echo "$b: $(ovs-vsctl list-ports "$b" | grep -v -e '^patch-' -e '^ovn-' | sort | tr '\n' ' ')"
+done
+ovn-nbctl --no-leader-only ls-list | sed 's/^[^ ]* //'
+ovn-nbctl --no-leader-only lr-route-list ovn_cluster_router
+ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/\1/' | sort
+ls -d /run/virtlab-* /etc/NetworkManager/system-connections/* 2>/dev/null
+for c in /proc/[0-9]*/comm; do cat "$c" 2>/dev/null; done | grep -c -e qemu -e ping -e tcpdump
+"""
+
+
+def requests_of(lab: RunningLab) -> int:
+    """How many requests any run made so far."""
+    if not lab.audit_log.exists():
+        return 0
+    return lab.audit_log.read_bytes().count(b'"userAgent":"virtlab",')
+
+
+def run_and_kill(lab: RunningLab, words: Sequence[str], after: int, folder: Path, patience_s: float = 600.0) -> bool:
+    """Run features and kill -9 the run after so many requests; False when it had ended before."""
+    argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
+    before, end = requests_of(lab), time.monotonic() + patience_s
+    with subprocess.Popen(argv, cwd=ROOT, env={**PLAIN_ENV, **lab.env}, stdout=NONE, stderr=NONE, stdin=NONE) as run:
+        while run.poll() is None:
+            if requests_of(lab) - before >= after:
+                run.kill()
+                return True
+            assert time.monotonic() < end, (
+                f"{words}: {requests_of(lab) - before} of {after} requests in {patience_s:g} s"
+            )
+            time.sleep(0.01)
+    return False
+
+
+class Cluster:
+    """A lab as its administrator sees it, down to the nodes."""
+
+    def __init__(self, lab: RunningLab) -> None:
+        self._lab = lab
+        path = Path(lab.virtlab("kubeconfig", "--admin").stdout.split()[-1])
+        # Under another name than the harness's, whose requests are counted and judged.
+        self._client = Client(Transport(kubeconfig.load(path), path, user_agent="test-of-virtlab"))
+        self._nodes = [obj["metadata"]["name"] for obj in self._items("/api/v1/nodes")]
+
+    def _get(self, path: str) -> Obj:
+        found: Obj = json.loads(self._client.raw("GET", path, wanted=f"{path} as it is"))
+        return found
+
+    def _items(self, path: str) -> list[Obj]:
+        return list(self._get(path)["items"])
+
+    def state(self) -> State:
+        """Everything that must be the same afterwards: objects without status, the nodes' network, their switches."""
+        snapshot.refresh(self._client, self._nodes)
+        found = {f"network of {node}": text for node, text in snapshot.take(self._client, self._nodes).items()}
+        bases = ["/api/v1"]
+        for group in self._get("/apis")["groups"]:
+            bases += [f"/apis/{group['preferredVersion']['groupVersion']}"]
+        for base in bases:
+            for resource in self._get(base)["resources"]:
+                group = base.split("/")[2] if base.startswith("/apis") else ""
+                listed = "/" not in resource["name"] and "list" in (resource["verbs"] or ())
+                if listed and (group, resource["name"]) not in RESTLESS:
+                    for obj in self._items(f"{base}/{resource['name']}"):
+                        meta = obj["metadata"]
+                        key = f"{resource['name']}.{group} {meta.get('namespace', '')}/{meta['name']}"
+                        found[key] = _canonical(obj)
+        for node in self._nodes:
+            done = self._lab.virtlab("node", "exec", node, "--", "sh", "-c", ON_NODE)
+            found[f"switches of {node}"] = done.stdout
+        return found
+
+    def differences(self, before: State) -> list[str]:
+        """What is not as it was, once time was given for what ends by itself."""
+        end = time.monotonic() + SETTLED_S
+        while True:
+            found = _differences(before, self.state())
+            if not found or time.monotonic() > end:
+                return found
+            time.sleep(0.5)
+
+    def unread(self) -> bool:
+        """Whether the nodes have no NodeNetworkState, so that nothing of theirs would be compared."""
+        return not self._client.list(NNS)
+
+
+def _canonical(obj: Obj) -> str:
+    meta = {key: value for key, value in obj["metadata"].items() if key not in BY_ITSELF}
+    rest = {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+    if "renewTime" in (rest.get("spec") or {}):
+        rest["spec"] = {key: value for key, value in rest["spec"].items() if key != "renewTime"}
+    return json.dumps({"metadata": meta, **rest}, sort_keys=True, indent=1)
+
+
+def _differences(before: State, after: State) -> list[str]:
+    found = [f"gone: {key}" for key in sorted(before.keys() - after.keys())]
+    found += [f"left: {key}" for key in sorted(after.keys() - before.keys())]
+    for key in sorted(before.keys() & after.keys()):
+        old, new = before[key].splitlines(), after[key].splitlines()
+        if old != new:
+            lost, more = [line for line in old if line not in new], [line for line in new if line not in old]
+            found.append(f"changed: {key}: {' '.join(lost)[:300]!r} is now {' '.join(more)[:300]!r}")
+    return found
