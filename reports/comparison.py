@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from lab.evidence.flakes import Tries
 from lab.evidence.record import RunRecord, ScenarioRecord, Verdict
 from reports import traffic
 from reports.stats import Shift, shift
-from reports.words import NOT_RUN, story, verdict_of
+from reports.words import story, verdict_of
 
 SLOWER, SLOWER_S = 1.5, 5.0
 """A scenario got slower when it takes so many times as long, and so many seconds longer."""
@@ -168,7 +169,7 @@ def _sort(found: Comparison, pair: Pair) -> None:
         found.fixed.append(pair)
     elif passed in pair.before:
         found.passed += 1
-    if any({failed, passed} <= set(side) for side in (pair.before, pair.after)):
+    if any(Tries.of(side).flaky for side in (pair.before, pair.after)):
         found.flaky.append(pair)
     before, after = pair.seconds
     if before and after > before * SLOWER and after - before > SLOWER_S:
@@ -207,10 +208,9 @@ def _all(runs: Sequence[RunRecord], name: str) -> str:
 
 
 def rate(verdicts: Sequence[str]) -> str:
-    """``3 of 5 passed``; a single verdict as itself."""
+    """``3 of 5 passed, flaky: 40 % failed``; a single verdict as itself."""
     if not verdicts:
         return "not there"
     if len(verdicts) == 1:
         return verdicts[0]
-    ran = [v for v in verdicts if v not in {Verdict.SKIPPED, NOT_RUN}]
-    return f"{sum(v == Verdict.PASSED for v in ran)} of {len(ran)} passed"
+    return str(Tries.of(verdicts))

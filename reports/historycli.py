@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab.core.errors import LabError, UsageError
+from lab.evidence.flakes import Tries
 from lab.evidence.reading import find, load
-from lab.evidence.record import Verdict
 from reports import words
 from reports.store import Entry, Store, default_url
 from reports.terminal import clean
@@ -51,7 +51,10 @@ def _show(store: Store, given: argparse.Namespace) -> None:
     runs = store.runs(given.last, given.target)
     verdicts = store.verdicts([run.run_id for run in runs])
     if given.json:
-        scenarios = [{"feature": f, "name": n, "verdicts": v} for (f, n), v in verdicts.items()]
+        scenarios = [
+            {"feature": f, "name": n, "verdicts": v, "flake_rate": round(Tries.of(v).flake_rate, 4)}
+            for (f, n), v in verdicts.items()
+        ]
         print(json.dumps({"runs": [asdict(run) for run in runs], "scenarios": scenarios}, indent=1, ensure_ascii=False))
         return
     if not runs:
@@ -76,18 +79,9 @@ def _scenarios(verdicts: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
     """Oldest run at the left; what flakes or fails first."""
     rows = []
     for (feature, name), found in verdicts.items():
-        ran = [v for v in found if v not in {Verdict.SKIPPED, words.NOT_RUN}]
-        passed = sum(v == Verdict.PASSED for v in ran)
-        flaky = passed and Verdict.FAILED in ran
-        rate = f"{passed} of {len(ran)} passed" if ran else "never ran"
+        tries = Tries.of(found)
         signs = "".join(SIGNS.get(v, "?") for v in found)
-        rows.append(
-            (
-                not flaky,
-                passed / len(ran) if ran else 1.0,
-                f"{signs}  {rate}{', flaky' if flaky else ''}",
-                f"{feature}: {name}",
-            )
-        )
+        share = tries.passed / tries.total if tries.total else 1.0
+        rows.append((not tries.flaky, share, f"{signs}  {tries}", f"{feature}: {name}"))
     width = max((len(row[2]) for row in rows), default=0)
     return [f"{said:<{width}}  {name}" for _, _, said, name in sorted(rows)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lab.evidence.flakes import Tries
 from lab.evidence.record import SCHEMA, RunRecord, ScenarioRecord, Verdict
 from reports import matrix, svg, timeline, topology, traffic, words
 from reports.terminal import clean
@@ -144,6 +146,7 @@ def _context(record: RunRecord, base: str) -> dict[str, Any]:
         "migrations": _migrations(record),
         "audits": matrix.audits(record),
         "rows": _rows(record, cards),
+        "repeats": [(f"{r['feature']}: {r['name']}", Tries(Counter(r["verdicts"]))) for r in record.repeats()],
         "network": [(name, topology.draw(p, None)) for name, p in record.pictures.items() if not name.isdigit()],
         "environment": _facts(record),
         "style": style,

@@ -56,7 +56,7 @@ def _host(record: RunRecord) -> str:
 
 def _case(scenario: ScenarioRecord) -> Xml.Element:
     case = Xml.Element(
-        "testcase", classname=_xml(scenario.feature), name=_xml(scenario.name), time=f"{scenario.seconds:.3f}"
+        "testcase", classname=_xml(scenario.feature), name=_xml(scenario.title), time=f"{scenario.seconds:.3f}"
     )
     properties = Xml.SubElement(case, "properties")
     for tag in scenario.tags:

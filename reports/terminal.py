@@ -10,9 +10,11 @@ import os
 import shutil
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
 
+from lab.evidence.flakes import Tries
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 
 HEARTBEAT_S = 10.0
@@ -97,10 +99,10 @@ class Terminal:
     def scenario(self, number: int, total: int, scenario: ScenarioRecord) -> None:
         """The head of a scenario; held back with all that follows while it goes well, if it is to be quiet."""
         self._place = f"[{number:>{len(str(total))}}/{total}]"
-        self._head = f"{self._place} {self.paint(clean(f'{scenario.feature}: {scenario.name}'), 'bold')}"
+        self._head = f"{self._place} {self.paint(clean(f'{scenario.feature}: {scenario.title}'), 'bold')}"
         if self._quiet:
             self._held = []
-            self.moving(f"{self._place} {scenario.feature}: {scenario.name}")
+            self.moving(f"{self._place} {scenario.feature}: {scenario.title}")
         else:
             self.line()
             self.line(self._head)
@@ -158,7 +160,7 @@ class Terminal:
         """The verdict; the reason too, where no step has said it. One line for a quiet scenario that went well."""
         if self._held is not None and scenario.verdict in {Verdict.PASSED, Verdict.SKIPPED}:
             mark = self.paint(self._marks[scenario.verdict], scenario.verdict)
-            said = f"{self._place} {mark} {clean(f'{scenario.feature}: {scenario.name}')}  {scenario.seconds:.1f}s"
+            said = f"{self._place} {mark} {clean(f'{scenario.feature}: {scenario.title}')}  {scenario.seconds:.1f}s"
             why = f"  skipped: {clean(scenario.reason)}" if scenario.verdict == Verdict.SKIPPED else ""
             self._held = None
             self.line(said + why)
@@ -180,10 +182,12 @@ class Terminal:
             if self._quiet and verdict in {Verdict.PASSED, Verdict.SKIPPED}:
                 continue
             mark = self.paint(f"{verdict:<12}", verdict)
-            self.line(f"  {mark} {clean(scenario.name)}  {scenario.seconds:.1f}s")
+            self.line(f"  {mark} {clean(scenario.title)}  {scenario.seconds:.1f}s")
             if verdict != Verdict.PASSED and scenario.reason:
                 self.block(headline(scenario.reason), verdict)
         self.line()
+        for row in record.repeats():
+            self.line(f"  {clean(row['feature'])}: {clean(row['name'])}: {Tries(Counter(row['verdicts']))}")
         order = [*Verdict, "not run"]
         said = ", ".join(self.paint(f"{counts[v]} {v}", str(v)) for v in order if counts[v])
         self.line(f"{len(record.scenarios)} scenarios: {said}")

@@ -34,6 +34,7 @@ EXIT_BROKEN = 10
 EXIT_NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 NEEDS = "needs:"
 EACH_FAULT = "each_fault"
+REPEAT = "virtlab_repeat"
 SUBJECTS = {
     "localnet": "virtual machines on VLANs through localnet networks",
     "bonding": "bonds of a node's NICs",
@@ -71,7 +72,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--takeover", action="store_true", help="take the cluster from a run that still holds it")
     group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
-    group.addoption("--repeat", type=_times, default=1, metavar="N", help="how often to make each measured disturbance")
+    group.addoption(
+        "--repeat",
+        type=_times,
+        default=1,
+        metavar="N",
+        help="how often to try each scenario; one that measures traffic makes its disturbances N times instead",
+    )
     group.addoption("--measure", action="store_true", help="record what traffic did, and judge none of it")
     group.addoption(
         "--require-all", action="store_true", help="a scenario whose needs are unmet is broken, not skipped"
@@ -87,11 +94,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A scenario once for each fault of --each-fault."""
-    faults = metafunc.config.getoption("--each-fault")
-    if faults and scenario_wrapper_template_registry.get(metafunc.function):
+    """Each scenario once for each fault of ``--each-fault``, and `--repeat` times, one after the other.
+
+    One that measures disturbances repeats these (:mod:`steps.traffic`), so that percentiles stand on one set-up.
+    """
+    if metafunc.function not in scenario_wrapper_template_registry:
+        return
+    faults, times = metafunc.config.option.each_fault, metafunc.config.option.repeat
+    if faults:
         metafunc.fixturenames.append(EACH_FAULT)
         metafunc.parametrize(EACH_FAULT, faults)
+    if times > 1 and not any(mark.name == "traffic" for mark in metafunc.definition.iter_markers()):
+        metafunc.fixturenames.append(REPEAT)
+        metafunc.parametrize(REPEAT, range(1, times + 1))
 
 
 def fault_of(item: pytest.Item) -> str:
@@ -161,6 +176,7 @@ def _scenario(item: pytest.Item) -> ScenarioRecord:
         node_id=item.nodeid,
         tags=sorted(template.tags | template.feature.tags),
         steps=[StepRecord(step.keyword, step.name) for step in rendered.steps],
+        repeat=int(parameters.params.get(REPEAT, 0)) if parameters else 0,
     )
 
 

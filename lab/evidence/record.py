@@ -23,6 +23,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from lab.evidence.flakes import Tries
+
 SCHEMA = 2
 COST = 40
 """A record that is not urgent is written again after so many times what the last writing took: 2.5 % of a run."""
@@ -91,6 +93,13 @@ class ScenarioRecord:
     evidence_missing: list[str] = field(default_factory=list)
     """What could not be collected, and why."""
     details: dict[str, Any] = field(default_factory=dict)
+    repeat: int = 0
+    """Which of `--repeat` times this is, from 1 on; 0 for a scenario that is not repeated."""
+
+    @property
+    def title(self) -> str:
+        """Its name, told apart from its repeats."""
+        return f"{self.name} (repeat {self.repeat})" if self.repeat else self.name
 
 
 @dataclass
@@ -159,7 +168,19 @@ class RunRecord:
     def _head(self) -> dict[str, Any]:
         verdict = str(self.verdict()) if self.state != "running" else ""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"folder", "scenarios"}}
-        return {"schema": SCHEMA, "verdict": verdict} | own
+        return {"schema": SCHEMA, "verdict": verdict} | own | {"repeats": self.repeats()}
+
+    def repeats(self) -> list[dict[str, Any]]:
+        """Of each scenario that is repeated: its verdicts, and the share of tries that failed if others passed."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for scenario in self.scenarios:
+            if scenario.repeat:
+                found.setdefault((scenario.feature, scenario.name), []).append(scenario.verdict)
+        tries = {key: Tries.of(verdicts) for key, verdicts in found.items()}
+        return [
+            {"feature": f, "name": n, "verdicts": dict(t.counts), "flake_rate": round(t.flake_rate, 4)}
+            for (f, n), t in tries.items()
+        ]
 
     def write(self, *, urgent: bool = True) -> None:
         """Replace the file in one step; a reader sees the old or the new record, never half of one.

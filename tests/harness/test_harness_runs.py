@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from lab.evidence.reading import load
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
+VIRTLAB = [sys.executable, "-m", "lab.cli"]
+ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 CONFTEST = """
     from types import SimpleNamespace
@@ -102,6 +107,14 @@ CONFTEST = """
     @then("the environment breaks")
     def environment_breaks():
         raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1", "virtlab up")
+
+    tries = []
+
+    @then("it works every other time")
+    def flakes():
+        tries.append(1)
+        if len(tries) % 2 == 0:
+            raise ProductFailure("it to work", "it did not")
 
     @then("nothing is proven")
     def nothing_proven():
@@ -228,6 +241,38 @@ def test_a_run_that_is_asked_for_more_has_a_line_per_step_and_a_record(pytester:
     result.stdout.fnmatch_lines(["record: *out/r1/run.json"])
     assert (record["verdict"], record["state"], record["exit_code"]) == ("passed", "finished", 0)
     assert [s["status"] for s in record["scenarios"][0]["steps"]] == ["passed", "passed"]
+
+
+def test_repeated_scenarios_tell_their_flake_rate_in_record_history_and_comparison(pytester: pytest.Pytester) -> None:
+    result, record = run(pytester, "--repeat=3", one="it works every other time")
+    assert [(s["name"], s["repeat"], s["verdict"]) for s in record["scenarios"]] == [
+        ("One", 1, "passed"), ("One", 2, "failed"), ("One", 3, "passed"),
+        ("Two", 1, "passed"), ("Two", 2, "passed"), ("Two", 3, "passed"),
+    ]  # fmt: skip
+    assert record["repeats"] == [
+        {"feature": "small", "name": "One", "verdicts": {"passed": 2, "failed": 1}, "flake_rate": 0.3333},
+        {"feature": "small", "name": "Two", "verdicts": {"passed": 3}, "flake_rate": 0.0},
+    ]
+    result.stdout.fnmatch_lines(["*[[]2/6[]] small: One (repeat 2)", "*small: One: 2 of 3 passed, flaky: 33 % failed"])
+    assert 'name="One (repeat 2)"' in (pytester.path / "out" / "r1" / "junit.xml").read_text()
+    said = subprocess.run(
+        [*VIRTLAB, "history", "--out", "out"], cwd=pytester.path, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert "+x+  2 of 3 passed, flaky: 33 % failed  small: One" in said.stdout
+    said = subprocess.run(
+        [*VIRTLAB, "compare", "r1", "r1", "--out", "out"],
+        cwd=pytester.path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "(2 of 3 passed, flaky: 33 % failed -> 2 of 3 passed, flaky: 33 % failed)" in said.stdout
+
+
+def test_a_scenario_that_measures_traffic_is_not_made_again_as_a_whole(pytester: pytest.Pytester) -> None:
+    _, record = run(pytester, "--repeat=2", tags="@traffic")
+    assert [(s["name"], s["repeat"]) for s in record["scenarios"]] == [("One", 1), ("One", 2), ("Two", 0)]
 
 
 def test_a_product_failure_is_1_with_wanted_and_found_and_no_traceback(pytester: pytest.Pytester) -> None:
