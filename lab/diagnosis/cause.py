@@ -21,6 +21,8 @@ class WorkerView:
     """Other worker -> whether its resident answered this one."""
     bridge: str | None = None
     """The bridge that Open vSwitch's own mapping names for the network; empty when there is none."""
+    wanted: str = ""
+    """The bridge that the policies name; empty when none does."""
     reported: str | None = None
     """The same as nmstate reports it."""
     patch: bool | None = None
@@ -31,6 +33,8 @@ class WorkerView:
     """Why the bridge has no uplink."""
     weak: tuple[str, ...] = ()
     """NICs that are lost to a bond which still works without them."""
+    counted: str = ""
+    """What the NICs below the bridge sent and received while its resident waited for an answer in vain."""
     trouble: str = ""
 
 
@@ -80,6 +84,13 @@ def _own(scope: Scope, view: WorkerView) -> str:
             view.node,
             "mapping",
         )
+    if view.wanted and view.bridge and view.bridge != view.wanted:
+        return Said(
+            f"{view.node} has {scope.localnet} ({scope.segment}) mapped to {view.bridge} in its Open vSwitch, and the "
+            f"policy says {view.wanted}: the network leaves the node by the wrong NIC",
+            view.node,
+            "mapping",
+        )
     if view.uplink:
         return Said("; ".join(view.uplink), view.node, "uplink")
     if view.patch is False:
@@ -101,6 +112,8 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
         if answered:
             own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
             said = f"{own}, {_residents(answered)}: {scope.segment} does not pass between {cut} and the switch"
+            if counted := views[cut].counted:
+                said += f" (meanwhile {counted})"
             return Said(said, cut, "cable")
     if not answered:
         return _nobody(scope, views)

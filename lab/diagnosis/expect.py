@@ -12,7 +12,9 @@ from lab.access.kinds import NNCP, condition
 from lab.core import facts
 from lab.core.errors import Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
-from lab.diagnosis.gather import explain
+from lab.diagnosis import ends
+from lab.diagnosis.cause import Said
+from lab.diagnosis.gather import explain, scope_of, tell_cause
 from lab.diagnosis.leads import lead
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
@@ -20,11 +22,14 @@ from lab.nmstate.policy import enactments_of
 from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
+LATE_MS = 300.0
+"""Of an answer within a site: it waited in a queue."""
+
 
 def reached(site: Site, check: Check) -> None:
     """Raises ProductFailure naming VM, worker, VLAN, what was sent and seen, and the cause; Inconclusive."""
     loss = check.seen.statistics.loss_percent if check.seen.statistics else 100.0
-    held = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent
+    held = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent and not _doubled(check)
     _tell(check, "answer", held)
     check.seen.conclusive()
     if held:
@@ -63,10 +68,33 @@ def _tell(check: Check, wanted: str, held: bool) -> None:
 
 
 def _cause(site: Site, check: Check) -> str:
+    """From the guest outwards: its own NIC, the workers and the network, the neighbour tables of both ends."""
+    if _doubled(check):
+        return Said(f"answers arrive twice: something on {check.segment} sends a copy back into it", "", "network")
     try:
-        return explain(site, check.segment, check.nodes)
+        guest, scope = ends.look(check.guest.shell), scope_of(site, check.segment, check.nodes)
+        if said := ends.of_guest(check, guest):
+            tell_cause(scope, said)
+            return said
+        found = explain(site, check.segment, check.nodes)
+        nearer = ends.refined(check, found, guest, ends.outside(site, check.segment)) if ends.open_to(found) else found
+        if nearer != found:
+            tell_cause(scope, nearer)
+        return nearer
     except LabError as error:
         return f"the cause could not be looked for ({error.headline})"
+
+
+def _doubled(check: Check) -> bool:
+    """Whether most answers came more than once: a single one may be a switch that learned meanwhile."""
+    found = check.seen.statistics
+    return found is not None and found.received > 1 and 2 * found.duplicates > found.received
+
+
+def _late(check: Check) -> str:
+    """What to say of answers that were on their way for long."""
+    worst = max(check.seen.statistics.rtts_ms, default=0.0) if check.seen.statistics else 0.0
+    return f", the latest {worst:.0f} ms late" if worst >= LATE_MS else ""
 
 
 def sentence(check: Check) -> str:
@@ -74,7 +102,9 @@ def sentence(check: Check) -> str:
     found = check.seen.statistics
     counts = f"{found.sent} sent, {found.received} received" if found else check.seen.detail
     answer = "answers are lost" if check.seen.reached else "no answer"
-    return f"{check.guest}: {answer} from {check.what} on {check.segment} ({counts})"
+    if _doubled(check):
+        answer = "more than one answer"
+    return f"{check.guest}: {answer} from {check.what} on {check.segment} ({counts}{_late(check)})"
 
 
 def silent(check: Check) -> None:

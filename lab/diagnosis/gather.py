@@ -36,11 +36,18 @@ def explain(site: Site, segment: Segment, nodes: tuple[str, ...], own: str = Sco
     network = site.residents.networks.get(segment.name)
     if network is None:
         return f"there is no resident on {segment}, so that the cause was not looked for"
-    scope = Scope(segment.name, "" if network.bridge else network.localnet, segment.gateway, nodes, own)
+    scope = scope_of(site, segment, nodes, own)
     views = look(site, segment, network)
     found = cause(scope, views)
     tell_cause(scope, found, views)
     return found
+
+
+def scope_of(site: Site, segment: Segment, nodes: tuple[str, ...], own: str = Scope.own) -> Scope:
+    """What a look is about; the network's name is known where the segment has residents."""
+    network = site.residents.networks.get(segment.name)
+    localnet = network.localnet if network and not network.bridge else ""
+    return Scope(segment.name, localnet, segment.gateway, nodes, own)
 
 
 def tell_cause(scope: Scope, found: str, views: Sequence[WorkerView] = ()) -> None:
@@ -71,13 +78,21 @@ def look(site: Site, segment: Segment, network: Attachment) -> list[WorkerView]:
         links = {node: pool.submit(_links, site, node, deadline) for node in switched}
         seen = pool.map(lambda r: _packets(site, r, residents, gateway, deadline), residents)
         packets = dict(zip((r.node for r in residents), seen, strict=True))
+        again = {n: pool.submit(_links, site, n, deadline) for n in switched if packets[n][0] is False}
         if network.bridge:
             return [bridged(network.bridge, r.node, packets[r.node], states.result().get(r.node)) for r in residents]
         return [
-            with_bonds(
-                view(site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node)),
+            with_counts(
+                with_bonds(
+                    view(
+                        site, network, r.node, packets[r.node], switches.result()[r.node], states.result().get(r.node)
+                    ),
+                    states.result().get(r.node),
+                    links[r.node].result(),
+                ),
                 states.result().get(r.node),
                 links[r.node].result(),
+                again[r.node].result() if r.node in again else None,
             )
             for r in residents
         ]
@@ -142,6 +157,7 @@ def view(
         gateway,
         peers,
         bridge=bridge,
+        wanted=site.policies.mapped().get(network.localnet, ""),
         reported=state.mappings.get(network.localnet) if state else None,
         patch=switch.patch(localnet_port(network.network)) is not None,
         dark=tuple(held),
@@ -167,6 +183,23 @@ def with_bonds(found: WorkerView, state: NodeState | None, links: Links | None) 
         else:
             dead.append(f"{bond} is no uplink: {what}")
     return replace(found, uplink=(*found.uplink, *dead), weak=tuple(weak))
+
+
+def with_counts(found: WorkerView, state: NodeState | None, before: Links | None, after: Links | None) -> WorkerView:
+    """The same with what the NICs below its bridge counted between two looks."""
+    bridge = state.interfaces.get((found.bridge or found.reported or "", "ovs-bridge")) if state else None
+    if state is None or bridge is None or before is None or after is None:
+        return found
+    nics: list[str] = []
+    for port in bridge.ports:
+        bond = state.interfaces.get((port, "bond"))
+        nics += list(bond.ports) if bond else [port]
+    counts = [
+        f"{nic} sent {new.tx - old.tx} and received {new.rx - old.rx} packets"
+        for nic in sorted(nics)
+        if (old := before.links.get(nic)) and (new := after.links.get(nic))
+    ]
+    return replace(found, counted=", ".join(counts))
 
 
 def _uplink(state: NodeState | None, mappings: Mapping[str, str], localnet: str) -> tuple[str, ...]:

@@ -289,7 +289,8 @@ class Scene:
             return ping(shell, address, count=limits.ping_count, interval_s=INTERVAL_S, deadline=deadline)
 
         seen = retry_inconclusive(once, deadline)
-        if seen.reached and seen.statistics and seen.statistics.loss_percent > limits.ping_loss_percent:
+        found = seen.statistics
+        if seen.reached and found and (found.loss_percent > limits.ping_loss_percent or found.duplicates):
             trace.note(guest.name, f"{seen.detail}: first packets may be lost to learning, once more")
             seen = retry_inconclusive(once, deadline)
         return seen
