@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TARGET ?= targets/embedded.yaml
 
-.PHONY: run test lint bench lock clean help
+.PHONY: run test lint matrix bench lock clean help
 
 run: $(VENV)/locked  ## run every feature on the embedded lab, and stop it
 	@$(BIN)/virtlab run --target $(TARGET)
@@ -17,6 +17,9 @@ lint: $(VENV)/locked  ## style, types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+matrix: $(VENV)/locked  ## every fault against the scenario that must notice it (nightly, within the hour); writes docs/faults.md
+	@$(BIN)/python -m tests.matrix --write
 
 bench: $(VENV)/locked  ## print the figures, as ratios
 	@$(BIN)/python -m pytest tests/bench -s -q --override-ini=python_files='bench_*.py'

@@ -1,0 +1,79 @@
+"""The fault matrix as data: what of a record counts as detected, as explained, as a false alarm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.embedded.errors import UsageError
+from lab.embedded.faults.catalogue import find, parse
+from tests.matrix import cells, table
+from tests.matrix.cells import Cell, Group
+
+RED = Cell("vlan-missing node={node} vlan=2024", ("failed",), ("{node}", "VLAN 2024"))
+GREEN = Cell("gateway-down vlan=1993", ("passed",))
+MISSED = Cell("duplicate-ip vlan=2024 address=192.168.24.1", ("passed",), (), "either host answers")
+GROUP = Group("features/localnet", "VM reaches", "x", (RED, GREEN, MISSED))
+
+
+def scenario(cell: Cell, verdict: str, reason: str = "", made: str = "") -> dict[str, Any]:
+    facts = [{"sort": "fault", "words": made, "healed": False}] if made else []
+    return {"name": f"VM reaches [{cell.fault}]", "verdict": verdict, "reason": reason, "seconds": 7.26, "facts": facts}
+
+
+def judged(*scenarios: dict[str, Any]) -> list[cells.Outcome]:
+    return cells.outcomes(GROUP, scenarios)
+
+
+def test_a_red_cell_whose_first_line_has_all_the_words_is_detected_and_explained() -> None:
+    reason = "wanted: an answer\nfound: VM on worker-2: none; VLAN 2024 does not pass worker-2\nwhere: here"
+    red, green, missed = judged(
+        scenario(RED, "failed", reason, "vlan-missing node=worker-2 vlan=2024"),
+        scenario(GREEN, "passed"),
+        scenario(MISSED, "passed"),
+    )
+    assert (red.detected, red.right_cause, red.words) == (True, True, ())
+    assert not green.to_detect
+    assert not green.false_alarm
+    assert missed.to_detect
+    assert not missed.detected
+    rates = table.rates([red, green, missed])
+    assert rates == {"detected": (1, 2), "right cause": (1, 1), "false alarms": (0, 1)}
+
+
+def test_the_cause_in_a_later_line_or_of_another_worker_is_not_the_cause() -> None:
+    made = "vlan-missing node=worker-2 vlan=2024"
+    late = judged(scenario(RED, "failed", "found: no answer\nVLAN 2024 on worker-2", made))[0]
+    other = judged(scenario(RED, "failed", "found: VLAN 2024 does not pass worker-1", made))[0]
+    assert (late.detected, late.right_cause, late.words) == (True, False, ("worker-2", "VLAN 2024"))
+    assert other.words == ("worker-2",)
+
+
+def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_ran() -> None:
+    red, green, missing = judged(scenario(RED, "passed"), scenario(GREEN, "broken", "found: the API is gone"))
+    assert not red.detected
+    assert green.false_alarm
+    assert (missing.verdict, missing.expected) == ("missing", False)
+    page = table.page([red, green, missing], 90.0, "FAULT")
+    assert "- `gateway-down vlan=1993`: broken, wanted passed" in page
+    assert "- `duplicate-ip vlan=2024 address=192.168.24.1`: missing: either host answers" in page
+
+
+@pytest.mark.parametrize("cell", [cell for group in cells.load() for cell in group.cells], ids=lambda c: c.fault)
+def test_every_cell_names_a_fault_of_the_catalogue_with_its_parameters(cell: Cell) -> None:
+    for words in cell.fault.removeprefix("start:").split(" + "):
+        name, *arguments = words.split()
+        parse(find(name), arguments)
+
+
+def test_a_fault_that_is_none_is_said() -> None:
+    with pytest.raises(UsageError):
+        find("nothing-of-the-kind")
+
+
+def test_the_sample_is_a_part_of_the_matrix() -> None:
+    groups = cells.load()
+    chosen = [cell for group in cells.sample(groups) for cell in group.cells]
+    assert 0 < len(chosen) < sum(len(group.cells) for group in groups)
+    assert {cell.verdicts for cell in chosen} >= {("passed",), ("failed",)}
