@@ -14,7 +14,8 @@ from typing import Any
 
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import POD, VMI
-from lab.embedded.node import migration
+from lab.embedded.node import jobinfo, migration
+from lab.embedded.node.containers import LogFile
 from lab.embedded.node.context import NodeContext
 from lab.embedded.node.domain import Host, memory_of
 from lab.embedded.node.guest import Guest
@@ -50,7 +51,7 @@ async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> 
         port = next(int(key) for key, value in ports.items() if value == DIRECT_PORT)
         await migration.offer(guest.qemu, state["targetNodeAddress"], port, progress.limits)
         await progress.start(paused=guest.paused)
-        figures = await progress.finish()
+        figures = await progress.finish(lambda: merge_state(ctx.kube, vmi, {"mode": "PostCopy"}))
     except MigrationFailed as failure:
         await _failed(ctx, guest, vmi, failure.reason, aborted=failure.aborted)
         return
@@ -58,6 +59,7 @@ async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> 
         await _failed(ctx, guest, vmi, f"Live migration failed: {error or type(error).__name__}", aborted=False)
         return
     guest.moved = True
+    LogFile(guest.launcher.log).write("stdout", jobinfo.line(str(state.get("migrationUid")), figures))
     log.info("%s moved to %s: %s ms in all, %s ms pause, %s bytes", guest.domain.name, state.get("targetNode"),
              figures.get("total-time"), figures.get("downtime"),
              figures.get("ram", {}).get("transferred"))  # fmt: skip
@@ -96,6 +98,10 @@ async def _failed(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str, *, abor
         result["abortStatus"] = "Succeeded"
     log.warning("migration of %s: %s", guest.domain.name, reason)
     await merge_state(ctx.kube, vmi, result)
+    await _say_failed(ctx, vmi, reason)
+
+
+async def _say_failed(ctx: NodeContext, vmi: Obj, reason: str) -> None:
     uid = vmi["status"]["migrationState"].get("migrationUid", "")
     text = f"VirtualMachineInstance migration uid {uid} failed. reason:{reason}"
     await ctx.kube.event(vmi, "Warning", "Migrated", text, COMPONENT)
@@ -115,6 +121,11 @@ async def abort(ctx: NodeContext, guest: Guest, vmi: Obj) -> None:
 
 async def receive(ctx: NodeContext, guest: Guest, limits: Limits, vmi: Obj) -> None:
     """The target's side, until the VMI is this node's. The guest's QEMU already waits with `-incoming defer`."""
+    try:
+        await migration.prepare(guest.qemu, limits)
+    except QemuFailed as refusal:
+        await _refuse(ctx, guest, vmi, migration.refused(refusal.found, guest.qemu.output()))
+        return
     with migration.listen(ctx.node.machine_ip) as listener:
         port = listener.getsockname()[1]
         await merge_state(ctx.kube, vmi, {
@@ -125,7 +136,7 @@ async def receive(ctx: NodeContext, guest: Guest, limits: Limits, vmi: Obj) -> N
         await ctx.kube.event(vmi, "Normal", "PreparingTarget", text, COMPONENT)
         text = "VirtualMachineInstance Migration Target Prepared."
         await ctx.kube.event(vmi, "Normal", "PreparingTarget", text, COMPONENT)
-        await migration.receive(guest.qemu, listener, limits)
+        await migration.receive(guest.qemu, listener)
     if not await _came(guest, guest.resumed):
         return
     state = {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": now()}
@@ -135,6 +146,15 @@ async def receive(ctx: NodeContext, guest: Guest, limits: Limits, vmi: Obj) -> N
     guest.paused = not (await guest.qemu.command("query-status")).get("running")
     await _switched(ctx, guest)
     await take_over(ctx, guest, vmi)
+
+
+async def _refuse(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str) -> None:
+    """Nothing was begun, and the source is not told to: the migration ends here, the guest stays where it is."""
+    log.warning("migration of %s: %s", guest.domain.name, reason)
+    stamp = now()
+    result = {"startTimestamp": stamp, "endTimestamp": stamp, "failed": True, "completed": True}
+    await merge_state(ctx.kube, vmi, {**result, "failureReason": reason})
+    await _say_failed(ctx, vmi, reason)
 
 
 async def _came(guest: Guest, moment: asyncio.Event) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,11 +105,24 @@ def listen(address: str) -> socket.socket:
     return sock
 
 
-async def receive(qemu: Qemu, listener: socket.socket, limits: Limits) -> None:
-    """Take one connection and let QEMU read the guest from it; returns when QEMU has begun. Raises QemuFailed."""
+async def prepare(qemu: Qemu, limits: Limits) -> None:
+    """Tell the target's QEMU what is to come, before the source is told to send. Raises QemuFailed: it cannot do it."""
     await qemu.command("migrate-set-capabilities", {"capabilities": capabilities(limits)})
     rounds = {f"announce-{key}": value for key, value in announcing().items()}
     await qemu.command("migrate-set-parameters", rounds)
+
+
+def refused(said: str, printed: str) -> str:
+    """The failureReason when the target's QEMU takes no such migration, as libvirt words it.
+
+    QEMU 7.2 *prints* why it has no post-copy, and later ones answer it."""
+    why = re.search(r"serfaultfd not available: .*", printed)
+    more = f": U{why[0]}" if why and why[0] not in said else ""
+    return f"Live migration failed: unable to execute QEMU command 'migrate-set-capabilities': {said}{more}"
+
+
+async def receive(qemu: Qemu, listener: socket.socket) -> None:
+    """Take one connection and let QEMU read the guest from it; returns when QEMU has begun. Raises QemuFailed."""
     connection, _peer = await asyncio.get_running_loop().sock_accept(listener)
     with connection:
         # QEMU wants a blocking socket: it makes it non-blocking itself where it needs that.
@@ -188,8 +202,9 @@ class Progress:
         await self.qemu.command("migrate_cancel")
         self._woken.set()
 
-    async def finish(self) -> Obj:
-        """Wait for the end and return QEMU's last figures (ms, bytes). Raises MigrationFailed, QemuFailed."""
+    async def finish(self, post_copy: Callable[[], Awaitable[None]]) -> Obj:
+        """Wait for the end and return QEMU's last figures (ms, bytes); *post_copy* is called when the guest goes first
+        and its memory follows. Raises MigrationFailed, QemuFailed."""
         began = moved = time.monotonic()
         least = None
         while True:
@@ -203,15 +218,26 @@ class Progress:
             left = said.get("ram", {}).get("remaining")
             if left is not None and (least is None or left < least):
                 least, moved = left, now
-            if now - began > self.limits.completion:
-                await self._too_slow(f"Live migration is not completed after {self.limits.completion:.0f} seconds")
-            elif now - moved > self.limits.progress:
-                await self._too_slow(f"Live migration stuck for {self.limits.progress:.0f} seconds")
+            late = self._late(now - began, now - moved)
+            if late and self.limits.post_copy and not self.post_copy:
+                self.post_copy = True
+                await self.qemu.command("migrate-start-postcopy")
+                await post_copy()
+            elif late and not self.post_copy:
+                with contextlib.suppress(QemuFailed):
+                    await self.qemu.command("migrate_cancel")
+                raise MigrationFailed(late)
             pause = await self._steer(said)
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
+
+    def _late(self, elapsed: float, still: float) -> str:
+        """Why it takes too long, after so many seconds, and so many without progress; "" while it does not."""
+        if elapsed > self.limits.completion:
+            return f"Live migration is not completed after {self.limits.completion:.0f} seconds"
+        return f"Live migration stuck for {self.limits.progress:.0f} seconds" if still > self.limits.progress else ""
 
     async def _figures(self, said: Obj) -> Obj:
         """QEMU says `completed` a moment before its last figures are there."""
@@ -233,13 +259,3 @@ class Progress:
         if self.aborting or said.get("status") == "cancelled":
             raise MigrationFailed(ABORTED, aborted=True)
         raise MigrationFailed(f"Live migration failed: {said.get('error-desc') or 'QEMU names no cause'}")
-
-    async def _too_slow(self, reason: str) -> None:
-        if self.limits.post_copy and not self.post_copy:
-            self.post_copy = True
-            await self.qemu.command("migrate-start-postcopy")
-            return
-        if not self.post_copy:
-            with contextlib.suppress(QemuFailed):
-                await self.qemu.command("migrate_cancel")
-            raise MigrationFailed(reason)

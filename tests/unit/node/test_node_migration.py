@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from qemu.qmp import QMPClient
 
-from lab.embedded.node import handover, migration
+from lab.embedded.node import handover, jobinfo, migration
 from lab.embedded.node.migration import GIB, MIB, Limits, MigrationFailed, Progress
 from lab.embedded.node.qemu import Qemu
 
@@ -38,7 +38,11 @@ def test_announcements_stay_in_qemus_ranges() -> None:
 Script = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def play(folder: Path, script: Script, limits: Limits, abort: bool = False) -> Any:
+def play(folder: Path, script: Script, limits: Limits, abort: bool = False, modes: list[str] | None = None) -> Any:
+    async def switched() -> None:
+        assert modes is not None, "no post-copy was asked for"
+        modes.append("PostCopy")
+
     asked: list[dict[str, Any]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +68,7 @@ def play(folder: Path, script: Script, limits: Limits, abort: bool = False) -> A
         progress = Progress(Qemu(folder, None, client), limits)  # type: ignore[arg-type]
         try:
             async with asyncio.timeout(10):
-                ending = asyncio.ensure_future(progress.finish())
+                ending = asyncio.ensure_future(progress.finish(switched))
                 if abort:
                     await progress.abort()
                 return await ending, asked
@@ -124,8 +128,40 @@ def test_post_copy_instead_of_giving_up(tmp_path: Path) -> None:
             return {}
         return {"status": "completed" if started else "active", "ram": {"remaining": 5}}
 
-    play(tmp_path, script, Limits(progress=0.2, post_copy=True))
+    modes: list[str] = []
+    play(tmp_path, script, Limits(progress=0.2, post_copy=True), modes=modes)
     assert started
+    assert modes == ["PostCopy"]
+
+
+def test_a_target_that_cannot_do_post_copy_says_so_in_qemus_words() -> None:
+    wanted = (
+        "Live migration failed: unable to execute QEMU command 'migrate-set-capabilities': Postcopy is not supported: "
+        "Userfaultfd not available: Operation not permitted"
+    )
+    printed = "qemu-system-x86_64: postcopy_ram_supported_by_host: userfaultfd not available: Operation not permitted\n"
+    assert migration.refused("Postcopy is not supported", printed) == wanted
+    later = "Postcopy is not supported: Userfaultfd not available: Operation not permitted"
+    assert migration.refused(later, printed) == wanted
+    assert migration.refused("Postcopy is not supported", "").endswith("Postcopy is not supported")
+
+
+FIGURES = {
+    "status": "completed", "total-time": 5215, "downtime": 92, "setup-time": 3,
+    "ram": {"transferred": 96856408, "remaining": 0, "total": 136192000, "duplicate": 9000, "normal": 23000,
+            "normal-bytes": 94208000, "dirty-pages-rate": 311, "page-size": 4096, "mbps": 149.4,
+            "dirty-sync-count": 3, "postcopy-requests": 0},
+}  # fmt: skip
+
+
+def test_what_qemu_counted_is_logged_in_upstreams_line() -> None:
+    said = json.loads(jobinfo.line("4d3-1", FIGURES))
+    assert said["component"] == "virt-launcher"
+    assert said["msg"] == (
+        "Migration info for 4d3-1: TimeElapsed:5215ms DataProcessed:92MiB DataRemaining:0MiB DataTotal:129MiB "
+        "MemoryProcessed:92MiB MemoryRemaining:0MiB MemoryTotal:129MiB MemoryBandwidth:149Mbps DirtyRate:10Mbps "
+        "Iteration:3 PostcopyRequests:0 ConstantPages:9000 NormalPages:23000 NormalData:89MiB Downtime:92ms DiskMbps:0"
+    )
 
 
 def test_the_only_pass_is_slowed_down_and_then_ended(tmp_path: Path) -> None:
