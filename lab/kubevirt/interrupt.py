@@ -17,7 +17,7 @@ from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure
 from lab.core.wait import Seen, Signal, wait_until
-from lab.kubevirt.migration import Migration, problems, request, wait_over
+from lab.kubevirt.migration import Migration, ended, problems, request, wait_over
 from lab.kubevirt.timeline import DONE, PRE_COPY, Recorder, Timeline, phase
 from lab.kubevirt.vm import latest
 
@@ -145,8 +145,7 @@ def evict(client: Client, namespace: str, name: str, *, deadline: Deadline) -> M
     vmi = client.get(VMI, name, namespace)
     if wrong := problems(vmi, vmim, node):
         raise ProductFailure(f"VM {namespace}/{name} moved away from {node} by its eviction", "; ".join(wrong))
-    target = str(vmi["status"].get("nodeName"))
-    return Migration(str(vmim["metadata"]["name"]), node, target, time.monotonic() - began, phases.timeline())
+    return ended(vmim, vmi, node, time.monotonic() - began, phases)
 
 
 def _pod(client: Client, vmi: Obj, node: str) -> str:

@@ -7,7 +7,7 @@ ConfirmVMIPostMigration). Fast migrations skip observable phases, so none but th
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.access.client import Client
 from lab.access.kinds import EVENT, NODE, VMI, VMIM, Obj
@@ -32,13 +32,16 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class Migration:
-    """A migration that succeeded; ``seconds`` from the request to the platform's word that it is over."""
+    """A migration that succeeded; ``seconds`` from the request to the platform's word that it is over.
+
+    ``state`` is the instance's account of it (VMI.status.migrationState)."""
 
     name: str
     source: str
     target: str
     seconds: float
     timeline: Timeline
+    state: Obj = field(default_factory=dict)
 
 
 def migrate(
@@ -75,7 +78,14 @@ def migrate(
     if to and target != to:
         kind = ProductFailure if directed else Inconclusive
         raise kind(f"VM {namespace}/{name} on {to}", f"it went from {source} to {target}")
-    return Migration(str(vmim["metadata"]["name"]), source, target, time.monotonic() - began, phases.timeline())
+    return ended(vmim, vmi, source, time.monotonic() - began, phases)
+
+
+def ended(vmim: Obj, vmi: Obj, source: str, seconds: float, phases: Recorder) -> Migration:
+    """What a migration that moved its guest came to; pure."""
+    status = vmi["status"]
+    name, target = str(vmim["metadata"]["name"]), str(status.get("nodeName"))
+    return Migration(name, source, target, seconds, phases.timeline(), status.get("migrationState") or {})
 
 
 def request(namespace: str, name: str, labels: dict[str, str], hostname: str) -> Obj:

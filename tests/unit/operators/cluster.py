@@ -83,6 +83,10 @@ class Nodes:
         self.pods, self.vmis = informers.get(POD), informers.get(VMI)
         self.hold_target = False
         self.hold_migration = False
+        self.hold_sending = False
+        """A migration stays in pre-copy, until it is called off."""
+        self.deaf = False
+        """A migration that is called off is carried through all the same."""
         self.fail_migration = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -183,7 +187,7 @@ class Nodes:
             await self._migrate(key, state)
 
     async def _migrate(self, key: str, state: Obj) -> None:
-        if state.get("abortRequested"):
+        if state.get("abortRequested") and not self.deaf:
             result = {"abortStatus": "Succeeded", "failed": True, "completed": True, "endTimestamp": now()}
             await self.edit(key, _merge_state({**result, "failureReason": "Live migration has been aborted"}))
         elif not state.get("targetNodeAddress"):
@@ -196,6 +200,8 @@ class Nodes:
         elif self.fail_migration:
             result = {"failed": True, "completed": True, "endTimestamp": now(), "failureReason": self.fail_migration}
             await self.edit(key, _merge_state(result))
+        elif self.hold_sending and not state.get("abortRequested"):
+            return
         elif not state.get("targetNodeDomainReadyTimestamp"):
             ready = {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": now()}
             await self.edit(key, _merge_state(ready))
