@@ -187,13 +187,14 @@ def _silences(before: Sequence[RunRecord], after: Sequence[RunRecord]) -> list[S
 
 
 def _longest(runs: Sequence[RunRecord]) -> dict[tuple[str, str], list[float]]:
-    """(scenario, probe) -> the longest silence of each time it was measured, in ms."""
+    """(scenario, probe and disturbance) -> the longest silence of each time it was measured, in ms."""
     found: dict[tuple[str, str], list[float]] = {}
     for run in runs:
         for scenario in run.scenarios:
             for move in traffic.moves(scenario):
                 for probe in move.probes:
-                    found.setdefault((key_of(scenario), probe.title), []).append(probe.longest_ms)
+                    title = f"{probe.title}, {move.disturbance}" if move.disturbance else probe.title
+                    found.setdefault((key_of(scenario), title), []).append(probe.longest_ms)
     return found
 
 

@@ -61,6 +61,8 @@ class Move:
     phases: Sequence[tuple[str, float]] = ()
     probes: Sequence[Probe] = ()
     failed: str = ""
+    disturbance: str = ""
+    """What was done, in words: the same for its repeats."""
 
     @property
     def longest_ms(self) -> float:
@@ -108,6 +110,7 @@ def _measured(document: Mapping[str, Any]) -> Move:
         seconds=float(document.get("seconds") or 0),
         phases=[(phase, at - base) for phase, at in moments],
         probes=[_probe(s, base) for s in series],
+        disturbance=str(document.get("disturbance", "")),
     )
 
 

@@ -22,7 +22,16 @@ def document(traffic: Traffic) -> dict[str, Any]:
     return {
         "measurements": [_measurement(m) for m in traffic.measurements],
         "longest_gap_ms": _summary(traffic.measurements),
+        "repeats": _repeats(traffic.measurements),
     }
+
+
+def _repeats(measured: Sequence[Measurement[Disturbance]]) -> list[dict[str, Any]]:
+    """The same percentiles, apart for each disturbance: those of a drain say nothing of a migration."""
+    of: dict[str, list[Measurement[Disturbance]]] = {}
+    for one in measured:
+        of.setdefault(one.what, []).append(one)
+    return [{"disturbance": what, "longest_gap_ms": _summary(same)} for what, same in of.items()]
 
 
 def _summary(measured: Sequence[Measurement[Disturbance]]) -> dict[str, dict[str, float]]:
@@ -41,6 +50,7 @@ def _measurement(measured: Measurement[Disturbance]) -> dict[str, Any]:
     moments = measured.done.timeline.moments
     return {
         "number": measured.number,
+        "disturbance": measured.what,
         "name": measured.done.name,
         "seconds": round(measured.done.seconds, 3),
         "phases": [{"phase": name, "began": clock.stamp(at)} for name, at in moments],

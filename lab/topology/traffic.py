@@ -47,13 +47,15 @@ D = TypeVar("D", bound=Disturbance)
 
 @dataclass(frozen=True)
 class Measurement(Generic[D]):
-    """One disturbance under traffic. `clocks` by place, `nodes` by worker, as stretches against the harness' clock."""
+    """One disturbance under traffic, `what` in words, the same for its repeats. `clocks` by place, `nodes` by worker,
+    as stretches against the harness' clock."""
 
     number: int
     done: D
     series: tuple[Series, ...]
     clocks: dict[str, tuple[Stretch, ...]]
     nodes: dict[str, tuple[Stretch, ...]]
+    what: str = ""
 
     def of(self, *kinds: str) -> tuple[Series, ...]:
         """The series of some kinds."""
@@ -89,8 +91,8 @@ class Traffic:
         """A flow that is to run over each disturbance from here on."""
         self._declared.append(flow)
 
-    def through(self, disturb: Callable[[], Disturbance]) -> None:
-        """Disturb as often as is to be repeated, under all flows.
+    def through(self, disturb: Callable[[], Disturbance], what: str = "") -> None:
+        """Disturb (in words: *what*) as often as is to be repeated, under all flows.
 
         Raises what the disturbance raises; UsageError without a flow; ProbeNotStarted, Inconclusive of the probes."""
         if not self._declared:
@@ -98,7 +100,7 @@ class Traffic:
         self.latest = []
         for _ in range(self.repeat):
             self._look_at_addresses("before")
-            made = self._measure(disturb)
+            made = replace(self._measure(disturb), what=what)
             self.latest.append(made)
             self.measurements.append(made)
             self._look_at_addresses("after")
