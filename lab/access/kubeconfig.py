@@ -5,18 +5,17 @@ It must not talk to the cluster: a wrong file is a usage error here, a silent se
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 from kubernetes import client as k8s
 from kubernetes import config as k8s_config
 from kubernetes.config import incluster_config
 
+from lab.access.proxy import choose, headers
 from lab.core.errors import UsageError
 
 _ADVICE = (
@@ -54,30 +53,34 @@ def load(path: Path | None, context: str = "", proxy: str = "") -> Any:
         raise UsageError("a kubeconfig", f"no file {found}", str(found), _ADVICE)
     _check_shape(found, context)
     configuration = k8s.Configuration()
-    environment_proxy, configuration.proxy = configuration.proxy, None
+    configuration.proxy = None
     try:
         read: Any = k8s_config.load_kube_config
         read(config_file=str(found), context=context or None, client_configuration=configuration, persist_config=False)
     except Exception as error:
         # The loader raises ConfigException, but also KeyError, binascii.Error, OSError for what it did not foresee.
         raise UsageError("a usable kubeconfig", f"{type(error).__name__}: {error}", str(found), _ADVICE) from error
-    if configuration.proxy is None and not _is_loopback(configuration.host):
-        # kubectl never sends loopback traffic through HTTPS_PROXY; the kubernetes package would.
-        configuration.proxy = environment_proxy
-    configuration.proxy = proxy or configuration.proxy
+    return _client(configuration, proxy, str(configuration.proxy or ""))
+
+
+def _client(configuration: Any, proxy: str, of_kubeconfig: str = "") -> Any:
+    found = choose(configuration.host, proxy, of_kubeconfig)
+    # NO_PROXY is heeded in the choice; the package would lay it over a proxy that was asked for by name.
+    configuration.no_proxy, configuration.proxy = None, found or None
+    configuration.proxy_headers = headers(found) or None
     return k8s.ApiClient(configuration)
 
 
 def _of_this_pod(proxy: str) -> Any:
     """The token is read again before it expires: the kubelet renews it in its file."""
     configuration = k8s.Configuration()
-    configuration.proxy = proxy or None
+    configuration.proxy = None
     try:
         made: Any = incluster_config.InClusterConfigLoader
         made(str(ACCOUNT / "token"), str(ACCOUNT / "ca.crt")).load_and_set(configuration)
     except (k8s_config.ConfigException, OSError) as error:
         raise UsageError("the ServiceAccount of this pod", str(error), str(ACCOUNT), _ADVICE) from error
-    return k8s.ApiClient(configuration)
+    return _client(configuration, proxy)
 
 
 def _check_shape(path: Path, context: str) -> None:
@@ -106,14 +109,6 @@ def _check_shape(path: Path, context: str) -> None:
 def current_context(path: Path) -> str:
     """The context that a usable kubeconfig (:func:`load` took it) names as its current one."""
     return str(yaml.safe_load(path.read_text())["current-context"])
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def tls_context(configuration: Any) -> ssl.SSLContext:

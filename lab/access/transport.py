@@ -71,6 +71,8 @@ class Transport:
         self._pool = api_client.rest_client.pool_manager
         self.configuration = api_client.configuration
         self.server = str(self.configuration.host)
+        # Remembered: the package writes its own choice into the configuration whenever it refreshes credentials.
+        self.proxy = str(self.configuration.proxy or "")
         self.kubeconfig = kubeconfig
         self._user_agent = user_agent
         self._reached = False

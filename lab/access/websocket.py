@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
+from lab.access import proxy
 from lab.access.errors import api_error
 from lab.access.transport import Transport
 from lab.core.deadline import Deadline
@@ -45,7 +46,6 @@ def open_websocket(
     transport: Transport, path: str, *, subprotocols: list[str], wanted: str, where: str, deadline: Deadline
 ) -> Any:
     """A connected websocket.WebSocket. Raises ApiError (the plain answer before the upgrade) and ApiDown."""
-    proxy = transport.configuration.proxy
     headers = transport.headers()
     agent = {k: v for k, v in headers.items() if v}
     timeout = max(0.1, min(_CONNECT_S, deadline.remaining()))
@@ -57,7 +57,7 @@ def open_websocket(
             sslopt={"context": transport.tls} if transport.server.startswith("https") else None,
             timeout=timeout,
             enable_multithread=True,
-            **(_proxy(proxy) if proxy else {"socket": _connected(transport, timeout)}),
+            socket=_connected(transport, timeout),
         )
     except websocket.WebSocketBadStatusException as error:
         body = error.resp_body or b""
@@ -67,19 +67,19 @@ def open_websocket(
 
 
 def _connected(transport: Transport, timeout: float) -> Any:
-    """A connection to the server itself, past any proxy of the environment that the library would pick up."""
-    parts = urlsplit(transport.server)
-    secure = parts.scheme == "https"
-    sock = socket.create_connection((parts.hostname or "", parts.port or (443 if secure else 80)), timeout)
+    """A connection as the configuration says; the library would pick up another proxy of the environment by itself."""
+    parts, configuration = urlsplit(transport.server), transport.configuration
+    secure, host = parts.scheme == "https", parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+    if transport.proxy:
+        sock = proxy.connect(transport.proxy, host, port, timeout)
+    else:
+        sock = socket.create_connection((host, port), timeout)
     try:
         for option in websocket.DEFAULT_SOCKET_OPTION:
             sock.setsockopt(*option)
-        return _Buffered(transport.tls.wrap_socket(sock, server_hostname=parts.hostname) if secure else sock)
+        name = configuration.tls_server_name or host
+        return _Buffered(transport.tls.wrap_socket(sock, server_hostname=name) if secure else sock)
     except BaseException:
         sock.close()
         raise
-
-
-def _proxy(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    return {"http_proxy_host": parts.hostname, "http_proxy_port": parts.port or 80, "proxy_type": "http"}
