@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lab.access import kinds
 from lab.access.client import Client
-from lab.access.kinds import NNS
+from lab.access.kinds import NNS, NODE, Obj
 from lab.core import process, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import AccessDenied, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
+from lab.core.errors import AccessDenied, ApiDown, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
 from lab.core.undo import UndoStack
 from lab.evidence import versions
 from lab.evidence.collect import Sources
@@ -34,6 +35,8 @@ UP_S = 300.0
 DOWN_S = 60.0
 CLOSE_S = 240.0
 START = "start:"
+LOOK_S = 10.0
+UNREADY = "kubectl describe node; a worker that is lost says nothing about the product"
 LAST_LINES = 3
 """Of what a command said before it failed: the end tells why."""
 
@@ -80,6 +83,24 @@ class Lab:
     def still_alone(self) -> None:
         """Raises ClusterBusy when another run took the cluster over."""
         self._lease.check()
+
+    def explained(self, error: BaseException) -> BaseException:
+        """*error*, or the same as the environment's fault when a worker of the start is not Ready any more.
+
+        An API that does not answer, or refuses us, explains itself.
+        """
+        if isinstance(error, ApiDown | AccessDenied) or not isinstance(error, LabError | AssertionError):
+            return error
+        try:
+            nodes = self.client.list(NODE, deadline=Deadline.after(LOOK_S))
+        except LabError:
+            return error
+        unready = [said for node in nodes if node["metadata"]["name"] in self.capabilities.workers
+                   if (said := _unready(node))]  # fmt: skip
+        if not unready:
+            return error
+        found = f"{'; '.join(unready)}. Then: {_line(error)}"
+        return EnvironmentBroken("every worker Ready while a scenario runs", found, self.client.server, UNREADY)
 
     def versions(self) -> dict[str, str]:
         """Of the cluster and what runs on it; what cannot be found out is left out."""
@@ -198,7 +219,11 @@ class Lab:
             failures = self.undo.unwind(CLOSE_S)
         finally:
             self.phases["clean-up"] = round(time.monotonic() - began, 3)
-        return [f"{f.what}: {_line(f.error)}" for f in failures]
+        by_cause: dict[str, list[str]] = {}
+        for failure in failures:
+            by_cause.setdefault(_cause(failure.error), []).append(failure.what)
+        left = [f"{', '.join(what)}: {cause}" for cause, what in by_cause.items()]
+        return [*left, f"remove it with: virtlab clean --target {self.target.source}"] if left else []
 
 
 def _words(spec: str) -> list[str]:
@@ -210,6 +235,22 @@ def _words(spec: str) -> list[str]:
     if not words:
         raise UsageError("--fault: the name of a fault and its arguments", repr(spec))
     return words
+
+
+def _cause(error: BaseException) -> str:
+    """One line; what an API that does not answer, or refuses us, says is the same for everything that is left."""
+    if isinstance(error, ApiDown | AccessDenied) and error.found:
+        return error.found.splitlines()[0]
+    return _line(error)
+
+
+def _unready(node: Obj) -> str:
+    """Since when and why a node is not Ready; empty when it is."""
+    ready = kinds.condition(node, "Ready")
+    if ready.get("status") == "True":
+        return ""
+    said = ready.get("message") or ready.get("reason") or "without a word"
+    return f"{node['metadata']['name']} is not Ready since {ready.get('lastTransitionTime', 'unknown')}: {said}"
 
 
 def _line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 from lab.evidence.tasks import BUDGET_S
 from lab.run import Lab
+from lab.target.connect import check_kubeconfig
 from lab.target.inventory import Target, load
 from lab.topology.scene import Scene
 from reports.terminal import JSON_FD, print_json
@@ -146,6 +147,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         raise pytest.UsageError(NO_TARGET)
     try:
         target = load(Path(config.option.target))
+        check_kubeconfig(target)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     run_id = config.option.run_id or names.new_run_id()
@@ -267,6 +269,8 @@ class Run:
         if report.skipped:
             scenario.verdict, scenario.reason = Verdict.SKIPPED, str(error)
             return report
+        if call.when == "call" and self._undisturbed(item):
+            error = self.lab().explained(error)
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
             scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
             scenario.advice = getattr(error, "advice", "")
@@ -279,6 +283,12 @@ class Run:
         if isinstance(error, LabError) and self._config.option.verbose < 1:
             report.longrepr = f"{scenario.verdict}: {error}"
         return report
+
+    def _undisturbed(self, item: pytest.Item) -> bool:
+        """Whether a worker that is not Ready has nothing to do with what the scenario itself does."""
+        lost = self._lab is None or self.record.broken
+        faults = self._config.option.fault or fault_of(item)
+        return not lost and not faults and item.get_closest_marker("disruptive") is None
 
     def _take(self, scenario: ScenarioRecord) -> None:
         """Evidence where there is no scene yet: the set-up failed."""

@@ -1,8 +1,9 @@
 """API refusals as our errors: told apart by Status.reason and webhook wording, said as a person needs it.
 
     ApiError                (LabError)
-     ├─ NotFound · AlreadyExists · Conflict · Expired · BadRequest · ServerError · Throttled
+     ├─ NotFound · AlreadyExists · Conflict · Expired · BadRequest · ServerError
      ├─ Unauthorized · Forbidden          (also AccessDenied: the environment)
+     ├─ Throttled · Unavailable · WebhookDown · QuotaExceeded     (the environment)
      ├─ KindMissing                       (also OperatorMissing: the environment)
      └─ Rejected                          the platform refuses the object: verdict "failed"
          ├─ Invalid                       by its schema
@@ -17,12 +18,17 @@ import json
 import re
 from typing import Any, ClassVar
 
-from lab.core.errors import AccessDenied, LabError, OperatorMissing, Verdict
+from lab.core.errors import AccessDenied, EnvironmentBroken, LabError, OperatorMissing, Verdict
 
 _WEBHOOK = re.compile(
     r'admission webhook "(?P<name>[^"]+)" denied the request(?:: | without explanation)?(?P<why>.*)', re.S
 )
 _POLICY = re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)'.*? denied request: (?P<why>.*)", re.S)
+
+_UNASKED = re.compile(r'failed calling webhook "(?P<name>[^"]+)": (?P<why>.*)', re.S)
+"""kube-apiserver, when a webhook with failurePolicy Fail cannot be asked (k8s.io/apiserver .../webhook/errors)."""
+_QUOTA = "exceeded quota:"
+"""The admission plugin ResourceQuota (k8s.io/apiserver .../resourcequota/controller.go)."""
 
 
 class ApiError(LabError):
@@ -72,8 +78,20 @@ class ServerError(ApiError):
     """The server failed by itself (5xx)."""
 
 
-class Throttled(ApiError):
+class Unavailable(ServerError, EnvironmentBroken):
+    """Nobody behind the API answers (502 to 504), still after the retries."""
+
+
+class WebhookDown(ServerError, EnvironmentBroken):
+    """An admission webhook that has to be asked does not answer: nothing of its kinds can be made or changed."""
+
+
+class Throttled(ApiError, EnvironmentBroken):
     """Too many requests (429), still after the retries."""
+
+
+class QuotaExceeded(ApiError, EnvironmentBroken):
+    """A ResourceQuota is used up (403 as for missing rights, and yet something else)."""
 
 
 class Unauthorized(ApiError, AccessDenied):
@@ -162,9 +180,26 @@ def api_error(code: int, body: bytes | str | dict[str, Any], *, wanted: str, whe
         )
         denied.webhook = match["name"]
         return denied
+    if environment := _environment(code, message):
+        kind, advice = environment
+        found = f"{code} {reason}: {message}".replace(" :", ":")
+        return kind(
+            wanted, where, status=code, reason=reason, message=message, causes=causes, found=found, advice=advice
+        )
     kind, advice = _BY_REASON.get(reason) or _BY_REASON.get(_BY_STATUS.get(code, ""), (ServerError, ""))
     found = f"{code} {reason}: {message}".replace(" :", ":") + _list(causes, message)
     return kind(wanted, where, status=code, reason=reason, message=message, causes=causes, found=found, advice=advice)
+
+
+def _environment(code: int, message: str) -> tuple[type[ApiError], str] | None:
+    """What the text tells apart, where code and reason are those of something else."""
+    if match := _UNASKED.search(message):
+        return WebhookDown, f"the component that owns the webhook {match['name']} is down: look at its pods"
+    if _QUOTA in message:
+        return QuotaExceeded, "raise the quota, or free what uses it (kubectl describe quota)"
+    if code in (502, 503, 504):
+        return Unavailable, "the API server or what it stands on is overloaded or down: look at it, try later"
+    return None
 
 
 def _causes(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:

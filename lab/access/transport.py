@@ -148,6 +148,8 @@ class Transport:
             answer = call()
         except _Transient as error:
             if isinstance(error.final, ApiDown) and patience.expired:
+                # Told once; whoever asks next, to clean up say, is not to wait as long again.
+                self._reached = False
                 raise error.final from error.final.__cause__
             raise
         self._reached = True

@@ -136,6 +136,8 @@ class Watch:
                     self._stream()
                 except Expired:
                     self._relist()
+                    # A server that calls every version expired must not be asked as fast as it answers.
+                    self._closed.wait(0.1)
                 except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError):
                     # A stream may break anywhere, also inside a line, and a TLS socket shut down by close() fails in
                     # ways of its own; the next request tells whether the server is there.

@@ -14,6 +14,7 @@ from lab.access.client import Client
 from lab.access.kinds import EVENT, VM, VMI, Obj, condition
 from lab.access.watch import Watch
 from lab.core.deadline import Deadline
+from lab.core.errors import EnvironmentBroken
 from lab.core.wait import Seen, Signal, wait_until
 from lab.kubevirt.interfaces import VmiState, read_vmi
 
@@ -28,6 +29,15 @@ REFUSALS = (
 )
 """What network plugins say when the node, not the moment, is why a pod gets no network."""
 FINAL = ("Failed", "Succeeded")
+SURROUNDINGS = {
+    "Failed to pull image": "correct the image in the target file, or name a mirror: registry-mirrors",
+    "ImagePullBackOff": "correct the image in the target file, or name a mirror: registry-mirrors",
+    "ErrImagePull": "correct the image in the target file, or name a mirror: registry-mirrors",
+    "InvalidImageName": "correct the image in the target file",
+    "exceeded quota:": "raise the quota, or free what uses it (kubectl describe quota)",
+    "failed calling webhook": "the component that owns the webhook is down: look at its pods",
+}
+"""What kubelet and API server say when a pod cannot be had and the product is not why; what to try."""
 
 
 def start(client: Client, vm: Obj, *, deadline: Deadline | None = None) -> Obj:
@@ -41,6 +51,7 @@ def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadlin
     Raises:
         WaitHopeless: the instance failed, its network attachment does not exist, or its node could not give it the
             network and went on so for 20 s (no bridge mapping, no such plugin); the reason is the platform's own text.
+        EnvironmentBroken: its image cannot be pulled, a quota is used up, a webhook is down.
         WaitTimeout: with phase, node and the last warning of its pod.
     """
     signal = Signal()
@@ -107,7 +118,10 @@ def _is_about(subject: str, name: str) -> bool:
 
 
 def judge(vmi: Obj | None, warning: str, elapsed: float) -> Seen[VmiState]:
-    """What a VMI and its last warning say; pure. ``elapsed`` in seconds since the wait began."""
+    """What a VMI and its last warning say; pure. ``elapsed`` in seconds since the wait began.
+
+    Raises EnvironmentBroken for what is no fault of the product.
+    """
     if vmi is None:
         return Seen("no instance yet")
     state = read_vmi(vmi)
@@ -120,6 +134,9 @@ def judge(vmi: Obj | None, warning: str, elapsed: float) -> Seen[VmiState]:
             text += f", {said.get('reason')}: {said.get('message')}"
     if warning:
         text += f", {warning}"
+    for trouble, advice in SURROUNDINGS.items():
+        if trouble in text:
+            raise EnvironmentBroken(f"VM {vmi['metadata']['name']} Running", text, advice=advice)
     return Seen(text, hopeless=_hopeless(state, sync, warning, elapsed))
 
 

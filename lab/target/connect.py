@@ -40,6 +40,15 @@ def kubeconfig_of(target: Target) -> Path | None:
     return path
 
 
+def check_kubeconfig(target: Target) -> None:
+    """Whether a run would have credentials, as far as files tell: asks nobody. Raises UsageError.
+
+    A lab that the run may start itself need have none yet.
+    """
+    if not target.cluster.kubeconfig_command and not target.lab.up:
+        Client.connect(target.cluster.kubeconfig, target.cluster.context, target.cluster.proxy)
+
+
 def connect(target: Target) -> Client:
     """A client of the target's cluster that has answered once. Raises as kubeconfig_of, ApiDown, AccessDenied."""
     client = Client.connect(kubeconfig_of(target), target.cluster.context, target.cluster.proxy)

@@ -121,7 +121,8 @@ def read(path: Path, what: str = "a target file", rules: Path = form.SCHEMA) -> 
 
 def _no_yaml(path: Path, text: str, what: str, error: yaml.YAMLError) -> UsageError:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    said = [getattr(error, "context", None), getattr(error, "problem", None)]
+    problem = ", ".join(part for part in said if part) or " ".join(str(error).split())
     if mark is None:
         return UsageError(f"{what} in YAML", problem, str(path), "correct the syntax there")
     lines = text.splitlines()

@@ -67,6 +67,9 @@ CONFTEST = """
 
             return Sources(SimpleNamespace(list=refuse), self.target, ["worker-1"]) if OPEN_FAILS else None
 
+        def explained(self, error):
+            return error
+
         def versions(self):
             return {"OVN": "24.03.1"}
 
@@ -335,6 +338,30 @@ def test_a_wrong_target_file_is_a_usage_error(pytester: pytest.Pytester) -> None
     result, _ = run(pytester, "--target=nowhere.yaml", target=False)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*wanted: a target file*"])
+
+
+@pytest.mark.parametrize(
+    ("context", "kubeconfig", "parts"),
+    [
+        ("", None, ["wanted: a kubeconfig", "found: no file *kc"]),
+        ("prod", "contexts: [{name: lab}]", ["wanted: the context 'prod'", "found: the file has: lab"]),
+        ("", "a: [", ["wanted: a kubeconfig", "found: not readable as YAML*"]),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_a_usage_error_before_anything_is_run(
+    pytester: pytest.Pytester, context: str, kubeconfig: str | None, parts: list[str]
+) -> None:
+    if kubeconfig is not None:
+        (pytester.path / "kc").write_text(kubeconfig)
+    target = pytester.path / "mine.yaml"
+    target.write_text(
+        f"cluster: {{kubeconfig: kc, context: '{context}'}}\nnics: {{primary: eth0}}\n"
+        "images: {default: {image: a/b, user: u, password: p}}\n"
+    )
+    result, record = run(pytester, f"--target={target}", target=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{part}" for part in parts])
+    assert record == {}
 
 
 def test_an_unmet_need_skips_with_its_reason(pytester: pytest.Pytester) -> None:

@@ -38,6 +38,8 @@ class FakeApi:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.headers: list[dict[str, str]] = []
         self.watches: list[asyncio.Queue[bytes | None]] = []
+        self.expired = False
+        """Whether every watch is told that its version is gone."""
         self.exec: Callable[[web.Request, web.WebSocketResponse], Any] | None = None
         self._loop = asyncio.new_event_loop()
         self.say("GET /api/v1", lambda r: web.json_response(CORE))
@@ -93,6 +95,8 @@ class FakeApi:
         self.requests.append((request.method, request.path, dict(request.query), await request.read()))
         self.headers.append(dict(request.headers))
         if request.query.get("watch") == "true":
+            if self.expired:
+                return status(410, "Expired", "too old resource version")
             return await self._watch(request)
         if request.path.endswith("/exec") and self.exec:
             ws = web.WebSocketResponse(protocols=["v5.channel.k8s.io", "v4.channel.k8s.io"])

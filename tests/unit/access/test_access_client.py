@@ -21,19 +21,26 @@ from lab.access import kinds
 from lab.access.client import Client
 from lab.access.errors import (
     AlreadyExists,
+    ApiError,
     Conflict,
     Denied,
     Forbidden,
     Invalid,
     KindMissing,
     NotFound,
+    QuotaExceeded,
     ServerError,
+    Throttled,
     Unauthorized,
+    Unavailable,
+    WebhookDown,
+    api_error,
 )
 from lab.core.deadline import Deadline
 from lab.core.errors import (
     AccessDenied,
     ApiDown,
+    EnvironmentBroken,
     EnvironmentTimeout,
     Inconclusive,
     OperatorMissing,
@@ -247,6 +254,62 @@ def test_a_webhooks_denial_names_webhook_reason_and_fields(api: FakeApi, client:
     for part in ("create Pod demo/a", "spec is wrong", "spec.networks[0]: no such interface"):
         assert part in str(caught.value)
     assert verdict_of(caught.value) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message", "kind", "advice"),
+    [
+        (429, "TooManyRequests", "slow down", Throttled, "overloaded"),
+        (503, "ServiceUnavailable", "etcdserver: leader changed", Unavailable, "overloaded or down"),
+        (504, "Timeout", "request did not complete", Unavailable, "overloaded or down"),
+        (500, "InternalError", 'failed calling webhook "v.io": Post "https://x": EOF', WebhookDown, "the webhook v.io"),
+        (403, "Forbidden", "pods is forbidden: exceeded quota: q, used: pods=1", QuotaExceeded, "raise the quota"),
+    ],
+)
+def test_what_the_surroundings_cannot_is_never_the_products_fault(
+    code: int, reason: str, message: str, kind: type[ApiError], advice: str
+) -> None:
+    body = {"kind": "Status", "code": code, "reason": reason, "message": message}
+    error = api_error(code, body, wanted="create Pod", where="here")
+    assert type(error) is kind
+    assert isinstance(error, EnvironmentBroken)
+    assert not isinstance(error, AccessDenied)
+    assert advice in error.advice
+    assert message in error.found
+
+
+def test_a_server_that_calls_every_version_expired_is_not_asked_as_fast_as_it_answers(
+    api: FakeApi, client: Client
+) -> None:
+    api.items("/api/v1/namespaces/demo/pods", [])
+    api.expired = True
+    with client.watch(kinds.POD, "", "demo") as watch:
+        watch.take(1.0)
+    asked = [query for _, path, query, _ in api.requests if path.endswith("/pods") and query.get("watch")]
+    assert 2 <= len(asked) <= 11
+
+
+def test_an_api_that_was_given_up_is_given_up_sooner_next_time(
+    api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.access.transport.RECONNECT_S", 2.0)
+    monkeypatch.setattr("lab.access.transport.FIRST_CONTACT_S", 0.1)
+    client.version()
+    api.say("GET /version", lambda r: cut(r))
+    took = []
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(ApiDown):
+            client.version()
+        took.append(time.monotonic() - began)
+    assert took[0] >= 2.0
+    assert took[1] < 2.0
+
+
+def cut(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
 
 
 def test_a_schema_error_lists_what_the_message_does_not_say(api: FakeApi, client: Client) -> None:

@@ -71,6 +71,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("cluster:\n", "cluster:\n  proxy: proxy:3128\n", ["cluster.proxy: a URL such as", "'proxy:3128'"]),
         ("outside:\n  machine:\n", "outside:\n  machine:\n    ssh: {host: gw}\n", ["ssh, or commands of your own"]),
         ("outside:\n", "outside:\n  x:\n    ssh: {host: -oProxyCommand=x}\n", ["outside.x.ssh.host", "an option"]),
+        ("vlans:\n", "---\nvlans:\n", ["expected a single document in the stream, but found another"]),
         ("name: embedded", "name: &a [*a]", ["nested more than 12 deep"]),
     ],
 )
