@@ -127,10 +127,13 @@ class Client:
                 return items
             params["continue"] = token
 
-    def create(self, obj: Obj, *, dry_run: bool = False, deadline: Deadline | None = None) -> Obj:
-        """Raises AlreadyExists, Invalid, Denied, Forbidden. dry_run asks the server without storing anything."""
+    def create(self, obj: Obj, *, dry_run: bool = False, strict: bool = False, deadline: Deadline | None = None) -> Obj:
+        """Raises AlreadyExists, Invalid, Denied, Forbidden. dry_run asks the server without storing anything.
+
+        With strict a field that the server does not know is refused, by BadRequest as for kubectl; else it is dropped.
+        """
         namespace = (obj.get("metadata") or {}).get("namespace")
-        params = {"fieldManager": FIELD_MANAGER, **_dry(dry_run)}
+        params = {"fieldManager": FIELD_MANAGER, **_dry(dry_run)} | ({"fieldValidation": "Strict"} if strict else {})
         return self._object("POST", kind_of(obj), "", namespace, "create", obj, params, deadline=deadline, of=obj)
 
     def apply(

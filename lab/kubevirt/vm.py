@@ -41,8 +41,8 @@ SURROUNDINGS = {
 
 
 def start(client: Client, vm: Obj, *, deadline: Deadline | None = None) -> Obj:
-    """Create the VM. Raises AlreadyExists, Rejected (the message of schema or webhook)."""
-    return client.create(vm, deadline=deadline)
+    """Create the VM. Raises AlreadyExists, Rejected (by schema or webhook), BadRequest (unknown field)."""
+    return client.create(vm, strict=True, deadline=deadline)
 
 
 def wait_running(client: Client, namespace: str, name: str, *, deadline: Deadline) -> VmiState:

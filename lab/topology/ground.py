@@ -14,8 +14,11 @@ from lab.core.names import dns_label, owned
 from lab.core.undo import UndoStack
 from lab.target.inventory import Target
 
-PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
-"""Residents give their own interface an address, which needs NET_ADMIN."""
+PRIVILEGED = {
+    **{f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")},
+    "security.openshift.io/scc.podSecurityLabelSync": "false",
+}
+"""Residents give their own interface an address, which needs NET_ADMIN; OpenShift would take that level back."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class Ground:
         self.client.create(namespace(self.name, self.run_id))
 
 
-def namespace(name: str, run_id: str) -> Obj:
-    """A namespace of this run in which residents may have NET_ADMIN."""
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(PRIVILEGED)}}
-    return owned(body, run_id)
+def namespace(name: str, run_id: str, *, privileged: bool = True) -> Obj:
+    """A namespace of this run; a *privileged* one is for our own pods, which may have NET_ADMIN there.
+
+    One for VMs alone says nothing of Pod Security: what the cluster wants of everybody's holds for it.
+    """
+    labels = dict(PRIVILEGED) if privileged else {}
+    return owned({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, run_id)

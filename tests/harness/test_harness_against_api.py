@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.access.client import Client
+from lab.access.errors import BadRequest
 from lab.access.kinds import (
     CONFIGMAP,
     EVENT,
@@ -23,6 +24,7 @@ from lab.access.kinds import (
     NNS,
     NODE,
     POD,
+    VM,
     VMI,
     VMIM,
     Kind,
@@ -232,6 +234,16 @@ def test_a_failed_migration_ends_with_the_platforms_reason(client: Client) -> No
     with pytest.raises(WaitHopeless, match="Target pod is down"):
         migration.migrate(client, "default", "mover", to="w2", labels={}, deadline=Deadline.after(15))
     thread.join(5)
+
+
+def test_a_vm_with_a_misspelt_field_is_refused_as_kubectl_has_it(client: Client) -> None:
+    document = Manifests(ROOT / "features" / "localnet" / "manifests")["vm-a"]
+    document["metadata"]["namespace"] = "default"
+    interface = document["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][0]
+    interface["macAdress"] = interface.pop("macAddress")
+    with pytest.raises(BadRequest, match=r'strict decoding error: unknown field ".*interfaces\[0\].macAdress"'):
+        vm.start(client, document)
+    assert client.find(VM, document["metadata"]["name"], "default") is None
 
 
 def test_one_run_per_cluster(client: Client) -> None:
