@@ -39,8 +39,8 @@ def moved(scene: Scene) -> tuple[dict[str, Any], dict[str, Any], str]:
     assert scene.migrate("vm-a", to).target == to
     assert scene.ping_gateway("vm-a", vlan).seen.reached
     [migration] = client.list(VMIM, scene.namespace)
-    version = client.get(KUBEVIRT, "kubevirt", "kubevirt")["status"]["observedKubeVirtVersion"]
-    return scene.vmi("vm-a"), migration, version
+    [kubevirt] = client.list(KUBEVIRT)
+    return scene.vmi("vm-a"), migration, kubevirt["status"]["observedKubeVirtVersion"]
 
 
 def test_the_oldest_releases(oldest: RunningLab) -> None:
