@@ -55,10 +55,27 @@ class Source:
     given: bool = False
 
 
+class _Budget:
+    """What one file may unpack to, by how much of it was read so far: a bomb shows at its first 64 MiB."""
+
+    def __init__(self, packed: io.BufferedReader) -> None:
+        self._packed = packed
+        self._used = 0
+
+    def take(self, size: int) -> None:
+        """Raises Bomb."""
+        self._used += size
+        if self._used <= FREE:
+            return
+        limit = min(UNPACKED, max(FREE, RATIO * self._packed.tell()))
+        if self._used > limit:
+            raise Bomb(f"unpacks to more than {limit >> 20} MiB where {self._packed.tell() >> 10} KiB were read")
+
+
 class _Counted(io.RawIOBase):
     """A stream that counts what it unpacks against what its whole file may."""
 
-    def __init__(self, stream: BinaryIO, budget: list[int]) -> None:
+    def __init__(self, stream: BinaryIO, budget: _Budget) -> None:
         self._stream = stream
         self._budget = budget
 
@@ -67,9 +84,7 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = self._stream.read(len(buffer))
-        self._budget[0] -= len(data)
-        if self._budget[0] < 0:
-            raise Bomb(f"unpacks to more than {self._budget[1] >> 20} MiB")
+        self._budget.take(len(data))
         buffer[: len(data)] = data
         return len(data)
 
@@ -108,7 +123,7 @@ def _typed(given: str, name: str, note: Note) -> Iterator[Source]:
             raise UsageError(f"at most {STDIN_LIMIT >> 20} MiB from {name}", "more", name, "give the path of a file")
         _TYPED[given] = data
     stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, io.BytesIO(_TYPED[given]))))
-    yield from _unfolded(stream, len(_TYPED[given]), name, note, given=True)
+    yield from _unfolded(stream, name, note, given=True)
 
 
 def _folder(root: Path, note: Note) -> Iterator[Source]:
@@ -148,13 +163,12 @@ def _file(path: Path, name: str, note: Note, *, given: bool = False) -> Iterator
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("not a regular file")
     with path.open("rb") as stream:
-        yield from _unfolded(stream, path.stat().st_size, name, note, given=given)
+        yield from _unfolded(stream, name, note, given=given)
 
 
-def _unfolded(stream: io.BufferedReader, size: int, name: str, note: Note, *, given: bool) -> Iterator[Source]:
-    limit = min(UNPACKED, max(FREE, RATIO * size))
+def _unfolded(stream: io.BufferedReader, name: str, note: Note, *, given: bool) -> Iterator[Source]:
     try:
-        yield from _Unfolding(note, limit).open(stream, name, given)
+        yield from _Unfolding(note, _Budget(stream)).open(stream, name, given)
     except UNPACKING as error:
         note(name, broken_off(error))
 
@@ -162,9 +176,9 @@ def _unfolded(stream: io.BufferedReader, size: int, name: str, note: Note, *, gi
 class _Unfolding:
     """One file with all that is packed in it."""
 
-    def __init__(self, note: Note, limit: int) -> None:
+    def __init__(self, note: Note, budget: _Budget) -> None:
         self._note = note
-        self._budget = [limit, limit]
+        self._budget = budget
         self._members = 0
         self._depth = 0
 
