@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TARGET ?= targets/embedded.yaml
 
-.PHONY: run test lint matrix bench lock clean help
+.PHONY: run test lint matrix bench docs lock clean help
 
 run: $(VENV)/locked  ## run every feature on the embedded lab, and stop it
 	@$(BIN)/virtlab run --target $(TARGET)
@@ -23,6 +23,9 @@ matrix: $(VENV)/locked  ## every fault against the scenario that must notice it 
 
 bench: $(VENV)/locked  ## print the figures, as ratios
 	@$(BIN)/python -m pytest tests/bench -s -q --override-ini=python_files='bench_*.py'
+
+docs: $(VENV)/locked  ## write the command reference anew
+	@$(BIN)/python -m tests.reference > docs/commands.md
 
 lock: $(VENV)/locked  ## choose newer versions of what virtlab stands on
 	@$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --extra dev --allow-unsafe \
