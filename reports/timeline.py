@@ -5,6 +5,7 @@ It draws moments as the record has them; a migration without phases or probes is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from markupsafe import Markup
@@ -15,7 +16,11 @@ from reports.traffic import Move, Probe, Silence
 WIDTH, LEFT, RIGHT = 900, 216, 12
 LANE, PROBE = 30, 58
 SEEN = 3.0
-"""Pixels from which on a silence is drawn as long as it was."""
+"""Pixels from which on a silence is drawn as long as it was. On a busy machine most answers are late, so that bars for
+all of them would hide the one that matters: the others are ticks below the lane."""
+BARS = 8
+"""Silences of one probe that are drawn as bars, the longest first."""
+TICK = 2
 MOST = 6
 """Probes in one picture."""
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -82,23 +87,13 @@ def _probe(probe: Probe, scale: Scale, y: float, limit_ms: float) -> list[Markup
         svg.rect(scale(probe.began_s), y, scale(probe.ended_s) - scale(probe.began_s), PROBE - 16, "lane", 3),
     ]
     parts += _samples(probe, scale, y)
-    ticks: list[tuple[float, float, str]] = []
-    for silence in probe.silences:
-        x, width = scale(silence.at_s), max(2.0, scale(silence.at_s + silence.ms / 1000) - scale(silence.at_s))
-        bad = silence.open or (limit_ms > 0 and silence.ms > limit_ms)
-        said = f"no answer for {silence.ms:.0f} ms from {silence.at_s:.2f} s on" + (
-            f", {silence.phase}" if silence.phase else ""
-        )
-        # On a busy machine most answers are late: what is too short to be seen in its length is a tick below.
-        if not bad and not _seen(silence, scale):
-            ticks.append((x, width, said))
-            continue
-        tip = svg.element("title", said)
-        parts.append(svg.element("g", tip, svg.rect(x, y, width, PROBE - 16, "silence bad" if bad else "silence", 2)))
-    parts += [
-        svg.element("g", svg.element("title", said), svg.rect(x, y + PROBE - 12, min(width, 2.0), 4, "silence", 0))
-        for x, width, said in ticks
-    ]
+    bars = [s for s in sorted(probe.silences, key=lambda s: -s.ms) if _seen(s, scale) or _bad(s, limit_ms)][:BARS]
+    parts += [_bar(silence, scale, y, _bad(silence, limit_ms)) for silence in bars]
+    short = [s for s in probe.silences if s not in bars]
+    if short:
+        tip = svg.element("title", f"{len(short)} shorter silences")
+        ticks = _ticks(sorted({round(scale(s.at_s)) for s in short}), y + PROBE - 10)
+        parts.append(svg.element("g", tip, svg.element("path", d=ticks, class_="ticks")))
     longest = max(probe.silences, key=lambda s: s.ms, default=None)
     if longest is not None:
         x, said = scale(longest.at_s + longest.ms / 1000) + 4, f"{longest.ms:.0f} ms"
@@ -106,6 +101,28 @@ def _probe(probe: Probe, scale: Scale, y: float, limit_ms: float) -> list[Markup
         x, anchor = (scale(longest.at_s) - 4, "end") if end else (x, "start")
         parts.append(svg.text(x, y + 14, said, "strong small halo", anchor))
     return parts
+
+
+def _ticks(places: Sequence[int], y: float) -> str:
+    """A path with a tick at each place; those that touch are one stroke, so that its length is bounded."""
+    strokes: list[list[int]] = []
+    for x in places:
+        if strokes and x - strokes[-1][1] <= TICK:
+            strokes[-1][1] = x
+        else:
+            strokes.append([x, x])
+    return "".join(f"M{first},{y:.0f}h{last - first + TICK}" for first, last in strokes)
+
+
+def _bar(silence: Silence, scale: Scale, y: float, bad: bool) -> Markup:
+    x, width = scale(silence.at_s), max(2.0, scale(silence.at_s + silence.ms / 1000) - scale(silence.at_s))
+    said = f"no answer for {silence.ms:.0f} ms from {silence.at_s:.2f} s on"
+    tip = svg.element("title", f"{said}, {silence.phase}" if silence.phase else said)
+    return svg.element("g", tip, svg.rect(x, y, width, PROBE - 16, "silence bad" if bad else "silence", 2))
+
+
+def _bad(silence: Silence, limit_ms: float) -> bool:
+    return silence.open or (limit_ms > 0 and silence.ms > limit_ms)
 
 
 def _seen(silence: Silence, scale: Scale) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.evidence.record import ScenarioRecord
 
-POINTS = 160
+POINTS = 120
 """Points of one line; of answers that fall together, the slowest is drawn."""
 _ANSWER = re.compile(r"(\d+)@(-?[\d.]+)\+([\d.]+)")
 

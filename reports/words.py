@@ -129,6 +129,9 @@ def _finding(scenario: ScenarioRecord) -> str:
 def _told(parts: dict[str, str], found: str) -> str:
     """One sentence where diagnosis told no cause: what was found alone ("5 of 5 answered") says nothing."""
     first = parts[""].strip().partition("\n")[0]
+    if match := _NMSTATE_PROBE.search(parts[""]):
+        place = core(first).partition(": FailedToConfigure")[0]
+        return f"{place}: rolled back, since kubernetes-nmstate's probe '{match[1]}' failed after the change"
     if match := _WAITED.match(first):
         return f"{match[1]}: wanted {parts.get('wanted', '')}; still seen {core(found)}"
     if first:
@@ -140,6 +143,8 @@ def _told(parts: dict[str, str], found: str) -> str:
 
 
 _WAITED = re.compile(r"^(.*): waited [\d.]+ s$")
+_NMSTATE_PROBE = re.compile(r"failed runn\w+ probe '([\w-]+)'")
+"""kubernetes-nmstate pkg/probe writes "runnig"."""
 _GAVE_UP = "it cannot get there any more: "
 _SANDBOX = re.compile(r"^(.*?)FailedCreatePodSandBox: .*(error adding container to network .*)$")
 

@@ -328,11 +328,21 @@ class Client:
         """A TCP stream to a port of a VMI's first interface, as a real socket (`.sock`, good for paramiko)."""
         return open_port_forward(self.transport, vmi, namespace, port, deadline=deadline)
 
-    def logs(self, pod: str, namespace: str, container: str, *, tail: int = 200, previous: bool = False) -> str:
+    def logs(
+        self,
+        pod: str,
+        namespace: str,
+        container: str,
+        *,
+        tail: int = 200,
+        previous: bool = False,
+        deadline: Deadline | None = None,
+    ) -> str:
         """The last lines of a container's log."""
         params = {"container": container, "tailLines": str(tail), "previous": str(previous).lower()}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        body = self.raw("GET", path, wanted=f"the log of {namespace}/{pod} ({container})", params=params)
+        wanted = f"the log of {namespace}/{pod} ({container})"
+        body = self.raw("GET", path, wanted=wanted, params=params, deadline=deadline)
         return body.decode("utf-8", "replace")
 
     def _object(

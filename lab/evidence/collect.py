@@ -87,7 +87,7 @@ def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Itera
     client = sources.client
     for space in sources.namespaces:
         for kind in NAMESPACED:
-            yield _objects(client, kind, space, redactor)
+            yield _objects(client, kind, space, redactor, deadline)
     for guest in sources.guests:
         silent = sources.silent if sources.silent and sources.silent[0] == guest.name else None
         yield Task(f"guests/{guest.name}", partial(_guest, sources, guest, silent, deadline))
@@ -95,7 +95,7 @@ def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Itera
             log = sources.folder / "console" / f"{guest.namespace}_{guest.name}.log"
             yield Task(f"guests/{guest.name}/console.log", partial(console, log))
     for kind in CLUSTER_WIDE:
-        yield _objects(client, kind, None, redactor)
+        yield _objects(client, kind, None, redactor, deadline)
     reader = SwitchReader(client, sources.target.platform.ovn)
     for node in sources.nodes:
         yield Task(f"nodes/{node}", partial(read_node, reader, node, deadline))
@@ -118,9 +118,11 @@ def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Itera
         yield Task("lab.txt", partial(_status, sources.target.lab.status, deadline))
 
 
-def _objects(client: Client, kind: Kind, namespace: str | None, redactor: Redactor) -> Task:
+def _objects(client: Client, kind: Kind, namespace: str | None, redactor: Redactor, deadline: Deadline) -> Task:
     folder = f"objects/{namespace}" if namespace else "objects"
-    return Task(f"{folder}/{kind.kind.lower()}.yaml", lambda: dump(client.list(kind, namespace), redactor))
+    return Task(
+        f"{folder}/{kind.kind.lower()}.yaml", lambda: dump(client.list(kind, namespace, deadline=deadline), redactor)
+    )
 
 
 def dump(objects: Iterable[Obj], redactor: Redactor | None = None) -> str:
@@ -132,7 +134,7 @@ def dump(objects: Iterable[Obj], redactor: Redactor | None = None) -> str:
 def _logs(client: Client, namespace: str, labels: str, nodes: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
     """The end of each container's log; of a component, only of pods on those nodes."""
     found: dict[str, str] = {}
-    for pod in client.list(POD, namespace, labels=labels) if labels else client.list(POD, namespace):
+    for pod in client.list(POD, namespace, labels=labels, deadline=deadline):
         spec = pod.get("spec") or {}
         if nodes and spec.get("nodeName") not in nodes:
             continue
@@ -141,10 +143,15 @@ def _logs(client: Client, namespace: str, labels: str, nodes: Sequence[str], dea
                 return found
             name = f"{pod['metadata']['name']}_{container['name']}.log"
             try:
-                found[name] = plain(client.logs(pod["metadata"]["name"], namespace, container["name"], tail=LOG_LINES))
+                found[name] = plain(_log(client, pod, container, deadline))
             except LabError as error:
                 found[name] = f"(not read: {error.headline})\n"
     return found
+
+
+def _log(client: Client, pod: Obj, container: Obj, deadline: Deadline) -> str:
+    meta = pod["metadata"]
+    return client.logs(meta["name"], meta["namespace"], container["name"], tail=LOG_LINES, deadline=deadline)
 
 
 def _guest(

@@ -20,6 +20,7 @@ SUBJECTS = {
     "ip-neigh": "ip neigh",
     "bridge-fdb": "bridge fdb show",
     "bridge-vlan": "bridge vlan show",
+    "nft-ruleset": "nft list ruleset",
     "ovs-vsctl-show": "ovs-vsctl show",
     "ovs-ports": "ovs-vsctl --columns=name,tag,trunks,status,interfaces list Port",
     "ovs-external-ids": "ovs-vsctl get Open_vSwitch . external_ids",

@@ -15,7 +15,9 @@ BRIDGES = frozenset({"ovs-bridge", "linux-bridge"})
 
 def of(workers: Sequence[Worker]) -> list[str]:
     """Sentences, each with the worker first; the parts nearest to the cable first."""
-    return list(dict.fromkeys([*_links(workers), *_bonds(workers), *_bridges(workers), *_mappings(workers)]))
+    return list(
+        dict.fromkeys([*_links(workers), *_bonds(workers), *_bridges(workers), *_mappings(workers), *_tables(workers)])
+    )
 
 
 def _links(workers: Sequence[Worker]) -> Iterable[str]:
@@ -58,6 +60,16 @@ def _bridges_of(worker: Worker) -> set[str]:
 def _mappings(workers: Sequence[Worker]) -> Iterable[str]:
     yield from _some(
         workers, lambda w: {f"{n} → {b}" for n, b in (w.get("mappings") or {}).items()}, lambda n: f"OVN mapping {n}"
+    )
+
+
+def _tables(workers: Sequence[Worker]) -> Iterable[str]:
+    """Tables of the packet filter; workers whose filter could not be read are left out."""
+    known = [w for w in workers if w.get("tables") is not None]
+    yield from _some(
+        known,
+        lambda w: {str(t).removeprefix("table ") for t in w["tables"] if t},
+        lambda t: f"packet filter table {t}",
     )
 
 

@@ -66,12 +66,17 @@ def _wires(scene: Scene, node: str, deadline: Deadline) -> dict[str, Any]:
         found, rows = bonds.read_links(node, said), json.loads(said.partition(bonds.MARK)[0])
     except (LabError, ValueError):
         return {}
+    try:
+        tables = scene.site.reader.run(node, ("nft", "list", "tables"), deadline=deadline)
+    except LabError:
+        tables = None
     made = [str(r["ifname"]) for r in rows if (r.get("linkinfo") or {}).get("info_kind") == "bridge"]
     return {
         "carriers": {name: link.link for name, link in found.links.items()},
         "bonds": [
             {"name": b.name, "members": [m.name for m in b.members], "troubles": list(b.troubles)} for b in found.bonds
         ],
+        "tables": sorted(tables.stdout.split("\n")) if tables is not None and tables.ok else None,
         "bridges": {name: [str(r["ifname"]) for r in rows if r.get("master") == name] for name in made},
     }
 

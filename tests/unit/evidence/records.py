@@ -253,4 +253,14 @@ def large(folder: Path, scenarios: int = 500, migrations: int = 100) -> RunRecor
     made = record(folder, *(cycle[n % 10] for n in range(scenarios)))
     for number in range(migrations):
         measured(made.scenarios[number], number, 150 + number)
+        _as_busy(made.scenarios[number].details["traffic"]["measurements"][0])
     return made
+
+
+def _as_busy(measurement: dict[str, Any]) -> None:
+    """Five probes, each with the late answers of a busy machine: what a real migration under traffic records there."""
+    first = measurement["series"][0]
+    late = [
+        {"at_ms": float(n * 12), "ms": 11.0 + n % 17, "lost": 0, "open": False, "phase": "pre-copy"} for n in range(320)
+    ]
+    measurement["series"] = [{**first, "target": f"vm-{letter}", "gaps": [*late, *first["gaps"]]} for letter in "abcde"]

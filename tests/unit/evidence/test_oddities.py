@@ -18,6 +18,7 @@ def worker(name: str, **changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": name, "links": links, "mappings": {"physnet": "br-ex", "vlan-2024": "ovs-br1"}, "lit": ["e0", "e1"],
         "dark": ["unused"], "bonds": [{"name": "bond1", "members": ["e0", "e1"], "troubles": []}], "bridges": {},
+        "tables": ["table inet filter"],
     }  # fmt: skip
     return made | changes
 
@@ -39,6 +40,12 @@ ALONE = [
             "w2: Linux bridge br1 without any port, which nmstate does not report",
         ],
     ),
+    (
+        {"tables": ["table inet filter", "table bridge nat", ""]},
+        ["w2: has packet filter table bridge nat; no other worker has it"],
+    ),
+    ({"tables": []}, ["w2: lacks packet filter table inet filter; w1 and w3 have it"]),
+    ({"tables": None}, []),
     ({"links": [], "ports": [], "mappings": {}}, []),
 ]
 
