@@ -175,20 +175,22 @@ def _clean(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
 
     from lab.core.errors import LabError, UsageError
+    from lab.faults.port import FaultPort
     from lab.target.connect import connect
     from lab.target.inventory import load
     from lab.topology.clean import clean, leftovers
     from lab.topology.lease import RunLease
 
     try:
-        client = connect(load(Path(given.target)))
+        target = load(Path(given.target))
+        client = connect(target)
         if given.list:
             print("\n".join(leftovers(client, given.run).words) or "nothing was left")
             return 0
         lease = RunLease(client, given.run or "clean")
         lease.acquire(takeover=given.takeover)
         try:
-            removed = clean(client, given.run)
+            removed = clean(client, given.run, FaultPort(target.faults) if target.faults and not given.run else None)
         finally:
             lease.release()
     except LabError as error:

@@ -68,7 +68,8 @@ class Lab:
         self._lease.acquire(takeover=takeover)
         self.undo.push("lease", lambda _: self._lease.release())
         with _timed(self.phases, "leftovers"):
-            clean(self.client)
+            # Only a run that was cut short can have left faults: others may have been set by hand, to be looked at.
+            clean(self.client, faults=self.faults if self._lease.replaced and self.target.faults else None)
         self.capabilities = detect(self.client, self.target)
         self.target = self.capabilities.target
         if not self.capabilities.workers:

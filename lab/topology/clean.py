@@ -15,6 +15,7 @@ from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, LabError
 from lab.core.names import RUN_LABEL, selector
+from lab.faults.port import FaultPort
 from lab.kubevirt import interrupt
 from lab.netmanager import debugpod, switchover
 from lab.nmstate.policy import take_back
@@ -22,6 +23,7 @@ from lab.nmstate.policy import take_back
 NAMESPACES_S = 120.0
 POLICIES_S = 300.0
 NODE_S = 150.0
+NOTHING = "nothing to heal"
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,22 @@ def leftovers(client: Client, run_id: str = "") -> Leftovers:
     )
 
 
-def clean(client: Client, run_id: str = "") -> list[str]:
+def clean(client: Client, run_id: str = "", faults: FaultPort | None = None) -> list[str]:
     """Remove what a run (or any) left, and wait until it is gone; returns what was removed.
+
+    With *faults* those that are set are healed first: they carry no mark, and a policy may not be taken back over them.
 
     Raises EnvironmentBroken naming each thing that stays and why.
     """
     found = leftovers(client, run_id)
     gone: list[str] = []
     stays: list[str] = []
+    if faults is not None:
+        try:
+            if said := _healed(faults):
+                gone.append(f"faults ({said})")
+        except LabError as error:
+            stays.append(f"faults: {error.headline}")
 
     def each(what: str, objects: Iterable[Obj], act: Callable[[Obj], object]) -> None:
         for obj in objects:
@@ -95,6 +105,12 @@ def clean(client: Client, run_id: str = "") -> list[str]:
             "look at these, then virtlab clean again",
         )
     return gone
+
+
+def _healed(faults: FaultPort) -> str:
+    """What the target's command says that it healed; empty when nothing was set."""
+    lines = [line for line in faults.heal().stdout.splitlines() if line.strip()]
+    return "" if lines == [NOTHING] else "; ".join(lines)
 
 
 def _by_hand(client: Client, pod: Obj) -> bool:

@@ -36,6 +36,8 @@ class RunLease:
         self._renew_s = renew_s
         self._stop = threading.Event()
         self._lost = ""
+        self.replaced = False
+        """Whether another run held it that did not give it back."""
         self._thread = threading.Thread(target=self._keep_on, name="lease", daemon=True)
 
     @property
@@ -62,6 +64,7 @@ class RunLease:
         if reason and not takeover:
             advice = "wait for it, or end it; if it is of no use any more: --takeover"
             raise ClusterBusy(ALONE, reason, self._where, advice)
+        self.replaced = bool(found["spec"].get("holderIdentity"))
         if holder := found["spec"].get("holderIdentity"):
             trace.note("lease", f"taken over though {reason}" if reason else f"taken over from {holder}, which is gone")
         body = self._body()

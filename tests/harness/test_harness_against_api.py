@@ -41,6 +41,7 @@ from lab.core.errors import (
 )
 from lab.core.names import ownership
 from lab.core.wait import Periodic, Seen, wait_until
+from lab.faults.port import FaultPort
 from lab.kubevirt import interrupt, migration, migrationpolicy, vm
 from lab.nmstate import policy
 from lab.target.inventory import load
@@ -304,6 +305,19 @@ def test_what_a_killed_run_left_is_removed(client: Client) -> None:
     assert not node["spec"].get("unschedulable")
     assert not interrupt.cordoned_by(node)
     assert client.list(POD, "default")
+
+
+def test_faults_are_healed_before_anything_is_taken_back(client: Client, tmp_path: Path) -> None:
+    command = tmp_path / "fault"
+    command.write_text('#!/bin/sh\ncat "$(dirname "$0")/set" || echo nothing to heal\nrm -f "$(dirname "$0")/set"\n')
+    command.chmod(0o755)
+    (tmp_path / "set").write_text("healed: member-down node=w1 nic=a\n")
+    port = FaultPort([str(command)])
+    assert clean(client, faults=port) == ["faults (healed: member-down node=w1 nic=a)"]
+    assert clean(client, faults=port) == []
+    command.write_text("#!/bin/sh\necho no such lab >&2\nexit 1\n")
+    with pytest.raises(EnvironmentBroken, match="faults: wanted"):
+        clean(client, faults=port)
 
 
 def test_what_cannot_be_removed_is_named_and_does_not_keep_the_rest(
