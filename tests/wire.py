@@ -33,8 +33,8 @@ class Request:
     """What an authorizer is asked. `namespace` is `*` for one that a run made, `name` empty where roles do not tell."""
 
     verb: str
-    group: str
-    resource: str
+    group: str = ""
+    resource: str = ""
     subresource: str = ""
     namespace: str = ""
     name: str = ""
