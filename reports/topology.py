@@ -156,12 +156,20 @@ def _mapping(column: _Column, segment: Mapping[str, Any] | None, bridge: str) ->
     """OVN's mapping of the segment's localnet, as the worker's own switch has it."""
     mappings: Mapping[str, str] = column.worker.get("mappings") or {}
     name = _localnet(segment, mappings)
-    if not name:
+    if not name or _is_linux(column.worker, name):
         return []
     mapped = mappings.get(name)
     said = f"{name} → {mapped}" if mapped else f"{name}: no mapping"
     y = (TOP["ovn"] + 30 + TOP["bridge"]) / 2 + 4.0
     return [svg.text(column.middle, y, said, "small" if mapped else "small bad", width=INNER)]
+
+
+def _is_linux(worker: Mapping[str, Any], name: str) -> bool:
+    """Whether it is a Linux bridge: pods are ports of it, and OVN has no part in that."""
+    links = worker.get("links") or ()
+    return any(x["name"] == name and x["type"] == "linux-bridge" for x in links) or name in (
+        worker.get("bridges") or ()
+    )
 
 
 def _localnet(segment: Mapping[str, Any] | None, mappings: Mapping[str, str]) -> str:

@@ -54,8 +54,14 @@ def load(path: Path) -> RunRecord:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the record of a run in {path}", f"{type(error).__name__}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the record of a run in {path}",
+            f"no text at byte {error.start}",
+            advice="nothing of it can be read: run it again",
+        ) from error
+    except OSError as error:
+        raise UsageError(f"the record of a run in {path}", error.strerror or str(error)) from error
     return parse(text, path)
 
 

@@ -247,13 +247,14 @@ def record(folder: Path, *verdicts: str, run_id: str = "20260921-101500-test") -
     return made
 
 
-def large(folder: Path, scenarios: int = 500, migrations: int = 100) -> RunRecord:
+def large(folder: Path, scenarios: int = 500, migrations: int = 100, *, busy: bool = False) -> RunRecord:
     """A run of the size that reports are made for."""
     cycle = ["passed"] * 9 + ["failed"]
     made = record(folder, *(cycle[n % 10] for n in range(scenarios)))
     for number in range(migrations):
         measured(made.scenarios[number], number, 150 + number)
-        _as_busy(made.scenarios[number].details["traffic"]["measurements"][0])
+        if busy:
+            _as_busy(made.scenarios[number].details["traffic"]["measurements"][0])
     return made
 
 
