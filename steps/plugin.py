@@ -287,8 +287,7 @@ class Run:
     def _undisturbed(self, item: pytest.Item) -> bool:
         """Whether a worker that is not Ready has nothing to do with what the scenario itself does."""
         lost = self._lab is None or self.record.broken
-        faults = self._config.option.fault or fault_of(item)
-        return not lost and not faults and item.get_closest_marker("disruptive") is None
+        return not lost and item.get_closest_marker("disruptive") is None
 
     def _take(self, scenario: ScenarioRecord) -> None:
         """Evidence where there is no scene yet: the set-up failed."""
