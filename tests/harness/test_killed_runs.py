@@ -15,7 +15,7 @@ CHOOSE = random.Random(2024)
 POINTS = [
     (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(70, 110)),
     (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(110, 150)),
-    (("features/bonding", "-k", "LACP_is_negotiated"), CHOOSE.randrange(75, 150)),
+    (("features/bonding", "-k", "LACP_is_negotiated"), CHOOSE.randrange(70, 100)),
 ]
 
 
