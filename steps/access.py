@@ -12,5 +12,4 @@ from steps.types import sentence
 @then(sentence("{name:VM} answers these commands alike over SSH and over the serial console"))
 def answers_alike(scene: Scene, name: str, datatable: list[list[str]]) -> None:
     """One line of shell per row, under a heading."""
-    commands = [row[0] for row in datatable[1:]]
-    expect.same(scene.over_ssh(name, commands), scene.over_console(name, commands))
+    expect.alike(scene, name, [row[0] for row in datatable[1:]])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from lab.access.kinds import NNCP, condition
 from lab.core import facts
-from lab.core.errors import Inconclusive, LabError, ProductFailure
+from lab.core.errors import GuestUnreachable, Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
 from lab.diagnosis import ends
 from lab.diagnosis.cause import Said
@@ -19,7 +19,7 @@ from lab.diagnosis.leads import lead
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
 from lab.nmstate.policy import enactments_of
-from lab.topology.scene import Check, GuestVm
+from lab.topology.scene import Check, GuestVm, Scene
 from lab.topology.site import Site
 
 LATE_MS = 300.0
@@ -217,6 +217,21 @@ def travelled(guest: GuestVm, state: VmiState, count: int) -> None:
         raise ProductFailure(f"{guest.name} on {count} workers in turn", " -> ".join(guest.visited))
     if state.mac() != guest.mac:
         raise ProductFailure(f"{guest.name} with its MAC address {guest.mac}", f"it is reported with {state.mac()!r}")
+
+
+def alike(scene: Scene, name: str, commands: Sequence[str]) -> None:
+    """Raises ProductFailure when a guest whose console answers cannot be reached over SSH, or says otherwise there."""
+    console = scene.over_console(name, commands)
+    try:
+        ssh = scene.over_ssh(name, commands)
+    except GuestUnreachable as unreachable:
+        raise ProductFailure(
+            f"{scene.guest(name)} to answer over SSH as it does over its serial console",
+            unreachable.found,
+            unreachable.where,
+            "is there a firewall between, or another host with its address? Over the console: `netstat -tln`",
+        ) from unreachable
+    same(ssh, console)
 
 
 def same(first: Sequence[CommandResult], second: Sequence[CommandResult]) -> None:

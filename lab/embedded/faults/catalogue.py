@@ -52,10 +52,12 @@ from lab.embedded.faults.sb_stale import SbStale
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.snat_missing import SnatMissing
 from lab.embedded.faults.spoof_check_lost import SpoofCheckLost
+from lab.embedded.faults.ssh_refused import SshRefused
 from lab.embedded.faults.stale_ecmp_route import StaleEcmpRoute
 from lab.embedded.faults.stale_mac_table import StaleMacTable
 from lab.embedded.faults.stp_blocking import StpBlocking
 from lab.embedded.faults.stray_bridge import StrayBridge
+from lab.embedded.faults.stray_uplink import StrayUplink
 from lab.embedded.faults.target_crash import TargetCrash
 from lab.embedded.faults.vlan_missing import VlanMissing
 from lab.embedded.faults.wrong_gateway import WrongGateway
@@ -77,6 +79,8 @@ FAULTS: tuple[Fault, ...] = (
     BridgeFiltered(),
     BridgePluginOld(),
     OperatorDead(),
+    StrayUplink(),
+    SshRefused(),
     Loss(),
     AgentAbsent(),
     BridgeMappingWrong(),

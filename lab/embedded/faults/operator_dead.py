@@ -5,16 +5,16 @@ A policy is Available all the same: it counts the nodes that have a handler, and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.embedded.errors import FaultError
-from lab.embedded.faults.site import Runner, Site, one_of
+from lab.embedded.faults.site import Site, one_of
+from lab.embedded.faults.waiting import comes_true
 from lab.embedded.node.leftout import PID, TAKEN, WANTED
 
 HANDLER = "nmstate-handler"
-LOOKS, PAUSE = 60, 0.25
+SECONDS = 15.0
 
 
 class OperatorDead:
@@ -36,17 +36,14 @@ class OperatorDead:
         run = site.node(node)
         await run(["sh", "-c", 'printf %s "$1" > "$2"', "sh", "".join(names), str(WANTED)])
         await run(["kill", "-USR1", (await run(["cat", str(PID)])).strip()])
-        if (found := await self._taken(run, names)) != list(names):
+
+        async def taken() -> bool:
+            return (await run(["cat", str(TAKEN)])).split() == list(names)
+
+        if not await comes_true(taken, SECONDS):
+            found = (await run(["cat", str(TAKEN)])).split()
             raise FaultError(
                 f"wanted {HANDLER} {'left out of' if names else 'back on'} {node}",
                 f"left out are: {', '.join(found) or 'none'}",
                 where=f"{TAKEN} on {node}",
             )
-
-    async def _taken(self, run: Runner, names: Sequence[str]) -> list[str]:
-        for _ in range(LOOKS):
-            found = (await run(["cat", str(TAKEN)])).split()
-            if found == list(names):
-                break
-            await asyncio.sleep(PAUSE)
-        return found

@@ -57,8 +57,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(operator_dead, "LOOKS", 2)
-    monkeypatch.setattr(operator_dead, "PAUSE", 0.0)
+    monkeypatch.setattr(operator_dead, "SECONDS", 0.0)
     return Lab(tmp_path)
 
 
