@@ -245,8 +245,8 @@ def _nics(column: _Column, uplink: Mapping[str, Any] | None) -> list[Markup]:
         parts += [
             svg.rect(x, TOP["nics"], width, 28, "nic down" if trouble else "nic", 4),
             svg.text(x + width / 2, TOP["nics"] + 18, name, "small bad" if trouble else "small", width=width),
-            *([svg.text(x + width / 2, TOP["nics"] + 40, trouble, "small bad halo", width=width)] if trouble else []),
             svg.line([(x + width / 2, TOP["nics"] + 28), (x + width / 2, TOP["switch"])], "wire"),
+            *([svg.text(x + width / 2, TOP["nics"] + 40, trouble, "small bad halo", width=width)] if trouble else []),
         ]
     return parts
 

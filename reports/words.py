@@ -133,7 +133,7 @@ def _told(parts: dict[str, str], found: str) -> str:
         place = core(first).partition(": FailedToConfigure")[0]
         return f"{place}: rolled back, since kubernetes-nmstate's probe '{match[1]}' failed after the change"
     if match := _WAITED.match(first):
-        return f"{match[1]}: wanted {parts.get('wanted', '')}; still seen {core(found)}"
+        return f"{match[1]}: still {core(found)}"
     if first:
         return core(first)
     errors = [row.removeprefix("# stderr: ") for row in found.splitlines() if row.startswith("# stderr: ")]
