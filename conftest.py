@@ -14,5 +14,6 @@ pytest_plugins = [
     "steps.access",
     "steps.nmcli",
     "steps.traffic",
+    "steps.probes",
     "reports.plugin",
 ]

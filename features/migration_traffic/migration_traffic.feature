@@ -37,3 +37,16 @@ Feature: What a migration does to traffic
     And the TCP session survived
     And vm-a has left that worker
     And vm-a kept its address
+
+  Scenario: Every kind of probe sees its packets, over IPv4 and IPv6
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And VMs vm-a and vm-b on VLAN 2024 on different workers
+    Then vm-a connects to TCP port 22 of vm-b
+    And vm-a knows vm-b by its own MAC address
+    And vm-a reaches the outside host of VLAN 2024 over IPv6
+    And vm-a knows the outside host of VLAN 2024 by its own MAC address over IPv6
+    And packets of 1500 bytes pass from vm-a to vm-b in one piece
+    And vm-a sends more than 1 Mbit/s to vm-b over TCP
+    And vm-a gets an answer over UDP from the gateway of VLAN 2024
+    And vm-a gets an answer over HTTP from the outside host of VLAN 2024
+    And vm-a gets an answer over DNS from the outside host of VLAN 2024

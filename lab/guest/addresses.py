@@ -16,3 +16,12 @@ def read_addresses(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
             mac, addresses = found[match["name"]]
             found[match["name"]] = (mac, (*addresses, match["address"]))
     return found
+
+
+def read_link_locals(text: str) -> dict[str, str]:
+    """Interface -> its first link-local IPv6 address, without prefix length."""
+    found: dict[str, str] = {}
+    for match in _ADDRESS.finditer(text):
+        if match["scope"] == "link" and match["address"].startswith("fe80:"):
+            found.setdefault(match["name"], match["address"].partition("/")[0])
+    return found

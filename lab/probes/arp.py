@@ -118,8 +118,10 @@ def neighbours(shell: Shell, *, deadline: Deadline) -> tuple[Neighbour, ...]:
 
 
 def arp(shell: Shell, address: str, *, deadline: Deadline) -> Observation:
-    """Looks an address up in the neighbour table; ping it first, so that somebody asked."""
+    """Looks an IPv4 or IPv6 address up in the neighbour table; ping it first, so that somebody asked."""
+    # busybox' ip shows only IPv4 when it is not told which.
+    argv = ["ip", "-6" if ":" in address else "-4", "neigh", "show"]
     with trace.span("probe", shell.place, f"neighbour {address}") as span:
-        seen = read_neighbour(shell.run(["ip", "neigh", "show"], deadline=deadline), shell.place, address)
+        seen = read_neighbour(shell.run(argv, deadline=deadline), shell.place, address)
         span.observed(str(seen))
         return seen

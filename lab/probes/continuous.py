@@ -5,6 +5,7 @@ It runs apart from the session that started it. Its numbers are those of `series
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ ANSWERED, ANSWER = "bytes from *seq=", "bytes from .*seq="
 """The first answer as a pattern of the shell's, and any as one of grep's."""
 SMALLEST_MS = 200
 """What older iputils allow a user who is not root."""
+LATE_MS = 20.0
+"""What a guest may see late without a word."""
 _RECOVERY_S = 10.0
 _END = 2000
 _STAMPED_SUMMARY = re.compile(r"^(\d+\.\d+) \d+ packets transmitted", re.M)
@@ -155,6 +158,10 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
     if stamped and stretches:
         here = translate(replies.at, stretches, replies.seq)
     times, said = here.times, (*remarks, *(f"{frame.place}: {remark}" for remark in here.remarks))
+    # Of an answer that took long to be seen nobody can tell whether it came before a pause or after it.
+    late = longest_trip_beside_the_gap(times, replies.ms) if here.step_error_ms else 0.0
+    if late > LATE_MS:
+        said = (*said, f"{frame.place}: an answer beside its longest silence took {late:.0f} ms to be seen")
     full = Frame(
         kind=frame.kind,
         place=frame.place,
@@ -165,10 +172,17 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
         sent=summary[0] if summary is not None else None,
         first=first,
         clock_error_ms=here.error_ms,
-        gap_error_ms=here.step_error_ms,
+        gap_error_ms=here.step_error_ms + late,
         remarks=said if summary is not None else (*said, "it was ended without a summary: what it sent is estimated"),
     )
     return series(full, replies.seq, times, replies.ms)
+
+
+def longest_trip_beside_the_gap(times: Sequence[float], trips_ms: Sequence[float]) -> float:
+    """The longer round trip, in ms, of the two answers between which nothing came for longest."""
+    beside = sorted(zip(times, trips_ms, strict=True))
+    pairs = max(itertools.pairwise(beside), key=lambda pair: pair[1][0] - pair[0][0], default=())
+    return max((trip for _, trip in pairs), default=0.0)
 
 
 def _by_number(text: str, frame: Frame) -> Replies:

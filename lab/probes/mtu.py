@@ -1,7 +1,9 @@
 """The largest packet that passes a path in one piece: don't-fragment set, sizes by binary search.
 
-By iputils' ping, else by busybox' traceroute (its ping cannot forbid fragments). A size is too large when that is said,
-or when nothing comes back for it three times while smaller ones are answered: a black hole, which is said.
+By iputils' ping. busybox has nothing that forbids fragments (its traceroute takes -F, and sends them all the same), but
+Linux forbids them by itself in whatever fits into the interface: so by any traceroute up to that size, no further. A
+size is too large when that is said, or when nothing comes back for it three times while smaller ones are answered: a
+black hole, which is said.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ _HOP = 30
 _TOO_LONG = re.compile(r"message too long|frag(?:mentation)? needed|packet too big|!F", re.I)
 _ANSWERED = re.compile(rf"^\s*{_HOP}\s+\S+.*\d ms", re.M)
 _SILENT = re.compile(rf"^\s*{_HOP}\s+\*", re.M)
+OWN = '''dev=$(ip route get "$1" | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n 1); cat "/sys/class/net/$dev/mtu"'''
+"""The MTU of the interface that leads to $1."""
 
 
 class Fits(Enum):
@@ -58,7 +62,7 @@ def mtu_command(tools: Toolbox, target: str, size: int) -> list[str]:
         return ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size - (48 if v6 else 28)), target]
     if "traceroute" not in tools.has:
         raise ToolMissing("iputils' ping or a traceroute for the path MTU", "neither", tools.place, "an image with one")
-    words = ["traceroute", "-n", "-F", "-q", "1", "-w", "1", "-f", str(_HOP), "-m", str(_HOP), target, str(size)]
+    words = ["traceroute", "-n", "-q", "1", "-w", "1", "-f", str(_HOP), "-m", str(_HOP), target, str(size)]
     # It opens a raw socket, which is root's.
     return ["sudo", "-n", *words] if "sudo" in tools.has else words
 
@@ -73,6 +77,13 @@ def read_size(result: CommandResult) -> Fits | None:
     if _ANSWERED.search(result.stdout):
         return Fits.YES
     return Fits.SILENT if _SILENT.search(result.stdout) else None
+
+
+def own_mtu(result: CommandResult) -> int:
+    """What OWN printed. Raises Inconclusive."""
+    if not result.ok or not result.stdout.strip().isdigit():
+        raise Inconclusive("the MTU of the interface on the way", str(result), result.place, "is iproute2's ip there?")
+    return int(result.stdout)
 
 
 def search(fits: Callable[[int], Fits], low: int, high: int) -> tuple[int, bool]:
@@ -93,7 +104,7 @@ def search(fits: Callable[[int], Fits], low: int, high: int) -> tuple[int, bool]
 def path_mtu(shell: Shell, tools: Toolbox, target: str, *, largest: int = LARGEST, deadline: Deadline) -> PathMtu:
     """Raises Inconclusive (the smallest size gets no answer, or an output says nothing), ToolMissing, ProbeNotStarted,
     GuestUnreachable."""
-    smallest = SMALLEST_V6 if ":" in target else SMALLEST
+    smallest, exact = SMALLEST_V6 if ":" in target else SMALLEST, tools.ping == "iputils"
 
     def fits(size: int) -> Fits:
         for _ in range(TRIES):
@@ -101,17 +112,22 @@ def path_mtu(shell: Shell, tools: Toolbox, target: str, *, largest: int = LARGES
             found = read_size(result)
             if found is None:
                 raise Inconclusive(f"what became of {size} bytes to {target}", str(result), shell.place)
+            if found is Fits.NO and not exact:
+                # Now the kernel knows the path's MTU, and cuts whatever is larger into fragments.
+                raise Inconclusive(f"the path MTU to {target}", f"{size} is too long: {result.output}", shell.place)
             if found is not Fits.SILENT:
                 return found
         return Fits.SILENT
 
     with trace.span("probe", shell.place, f"path MTU to {target}", limit=deadline.remaining()) as span:
+        if not exact:
+            largest = min(largest, own_mtu(shell.run(["sh", "-c", OWN, "sh", target], deadline=deadline)))
         if fits(smallest) is not Fits.YES:
             raise Inconclusive(
                 f"{smallest} bytes to pass from {shell.place} to {target}", "no answer", shell.place, "ping it plainly"
             )
         size, hole = search(fits, smallest, largest)
-        tool = "ping" if tools.ping == "iputils" else "traceroute, since its ping cannot forbid fragments"
+        tool = "ping" if exact else "traceroute, since its ping cannot forbid fragments; no further than its interface"
         seen = PathMtu(shell.place, target, size, hole, tool)
         span.observed(str(seen))
         return seen

@@ -20,20 +20,22 @@ from lab.probes.stream import carrier, some_port
 from lab.probes.toolbox import Toolbox
 
 MEBIBYTE = 2**20
-_COPIED = re.compile(r"^(\d+) bytes.* copied, ([\d.]+) s", re.M)
-# $1: port; $2...: what listens. It says `up` when somebody does, then what dd counted. Its input is a pipe that never
-# ends: an nc that has nothing more to send tells the other side so, whose nc ends on that.
+_ARRIVED = re.compile(r"^arrived (\d+)$", re.M)
+_TOOK = re.compile(r"^took (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)$", re.M)
+# $1: port; $2...: what listens. It says `up` when somebody does, then how many bytes arrived. Its input is a pipe that
+# never ends: an nc that has nothing more to send tells the other side so, whose nc ends on that.
 SINK = r"""
 port=$1; shift
 mkfifo hold || exit 1
-{ "$@" <>hold | dd of=/dev/null bs=65536 2>&1; } &
+{ "$@" <>hold | wc -c | sed 's/^ */arrived /'; } &
 hex=$(printf %04X "$port")
 until grep -q ":$hex 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null; do sleep 0.05; done
 echo up
 wait
 """
-# $1: MiB; $2...: what connects.
-SOURCE = 'n=$1; shift; dd if=/dev/zero bs=65536 count=$((n*16)) | "$@" >/dev/null'
+# $1: MiB; $2...: what connects. The time is taken around it: not every busybox' dd says how long it took.
+SOURCE = """n=$1; shift; t() { echo "${EPOCHREALTIME:-$(date +%s.%N)}"; }; b=$(t)
+dd if=/dev/zero bs=65536 count=$((n*16)) 2>/dev/null | "$@" >/dev/null; echo took $b $(t)"""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class Throughput:
         return f"{self.source} -> {self.target}: {speed} ({self.tool})"
 
 
-def read_dd(text: str) -> tuple[int, float] | None:
-    """(bytes, seconds) as dd of coreutils or busybox says; None when it says nothing of the sort."""
-    found = _COPIED.findall(text)
-    if len(found) != 1 or float(found[0][1]) <= 0:
+def read_counted(source: str, sink: str) -> tuple[int, float] | None:
+    """(bytes that arrived, seconds) of what SOURCE and SINK say; None when one of them says nothing of the sort."""
+    arrived, took = _ARRIVED.findall(sink), _TOOK.findall(source)
+    if len(arrived) != 1 or len(took) != 1 or (seconds := float(took[0][1]) - float(took[0][0])) <= 0:
         return None
-    return int(found[0][0]), float(found[0][1])
+    return int(arrived[0]), seconds
 
 
 def read_iperf(text: str) -> tuple[int, float] | None:
@@ -90,18 +92,17 @@ def throughput(
         try:
             result = started(client.run(argv, deadline=deadline), argv[0])
         finally:
-            log = job.stop(more="" if both else "copied", wait_s=2, signal="TERM", deadline=deadline)
+            log = job.stop(more="" if both else "arrived", wait_s=2, signal="TERM", deadline=deadline)
         seen = _judged(result, log, client.place, server.place, both)
         span.observed(str(seen))
         return seen
 
 
 def _judged(result: CommandResult, log: CommandResult, source: str, target: str, both: bool) -> Throughput:
-    found = read_iperf(result.stdout) if both else read_dd(result.output)
-    got = found if both else read_dd(log.output)
-    if found is None or (got is not None and got[0] != found[0]):
+    found = read_iperf(result.stdout) if both else read_counted(result.stdout, log.stdout)
+    if found is None or not found[0]:
         raise Inconclusive(
-            f"a throughput from {source} to {target}", f"{result}\nreceived: {got or 'unknown'}", source, "repeat it"
+            f"a throughput from {source} to {target}", f"{result}\nthere: {log.output}", source, "repeat it"
         )
     tool = "iperf3" if both else "dd over nc, since iperf3 is not in both places"
     return Throughput(source, target, found[0] * 8 / found[1] / 1e6, found[0], tool)

@@ -22,8 +22,9 @@ case $(ping -V 2>&1) in *iputils*) echo ping iputils ;; *BusyBox*) echo ping bus
 case $(nc -h 2>&1 </dev/null) in *BusyBox*) echo nc busybox ;; *Ncat*) echo nc ncat ;; *OpenBSD*) echo nc openbsd ;;
   *v1.*) echo nc traditional ;; esac
 case $(echo | ts %.s 2>/dev/null) in [0-9]*.[0-9]*) echo has ts ;; esac
-for t in setsid gzip base64 mkfifo sudo bash socat iperf3 dd curl wget dig nslookup getent arping tracepath traceroute \
-  ip; do
+[ "$(bash -c 'echo $BASH_VERSION' 2>/dev/null)" ] && echo has bash
+for t in setsid gzip base64 mkfifo sudo socat iperf3 dd curl wget dig nslookup getent arping tracepath traceroute \
+  ip dnsmasq tcpdump python3; do
   command -v $t >/dev/null 2>&1 && echo "has $t"
 done
 echo end

@@ -17,7 +17,6 @@ from lab.core.errors import ProductFailure
 from lab.diagnosis import traffic as judge
 from lab.faults.port import FaultPort
 from lab.kubevirt.timeline import Timeline
-from lab.probes.series import Series, percentile
 from lab.topology.scene import Scene
 from lab.topology.traffic import Traffic
 from tests.conftest import RunningLab
@@ -52,19 +51,13 @@ def captured(lab: RunningLab, act: Any) -> list[Echo]:
     return capture.stop()
 
 
-def passed(echoes: list[Echo], source: str, destination: str) -> dict[int, float]:
-    """When which answer of a probe passed the switch."""
-    return {e.seq: e.at for e in echoes if e.kind == 0 and (e.source, e.destination) == (source, destination)}
-
-
-def truth_ms(series: Series, answers: dict[int, float]) -> float:
-    """The longest gap between the packets that the probe counts as its answers, by the switch's clock."""
-    return longest_gap_ms([answers[seq] for seq, _, _ in series.answers], INTERVAL_MS)
-
-
-def sluggish_ms(series: Series) -> float:
-    """How long a place may take to see what is there, by its own packets."""
-    return 2 * percentile([ms for _, _, ms in series.answers], 99)
+def passed(echoes: list[Echo], source: str, destination: str) -> list[float]:
+    """When the answers of the probe passed the switch: of the one ping that asked its first question meanwhile. Others
+    may be on the way between the two, and answers may pass twice while switches learn; each passing counts."""
+    asked = [e for e in echoes if e.kind == 8 and (e.source, e.destination) == (destination, source)]
+    (ident,) = {e.ident for e in asked if e.seq < 2}
+    answers = [e for e in echoes if e.kind == 0 and (e.source, e.destination) == (source, destination)]
+    return [e.at for e in answers if e.ident == ident]
 
 
 def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Scene) -> None:
@@ -75,20 +68,20 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
         echoes = captured(lab, lambda t=traffic: t.through(lambda: scene.migrate("vm-a")))
         (measured,) = traffic.latest
         from_gateway, from_guest = measured.series
-        real = truth_ms(from_gateway, passed(echoes, address, GATEWAY))
-        seen = truth_ms(from_guest, passed(echoes, GATEWAY, address))
+        real = longest_gap_ms(passed(echoes, address, GATEWAY), INTERVAL_MS)
+        seen = longest_gap_ms(passed(echoes, GATEWAY, address), INTERVAL_MS)
         outside.append(abs(from_gateway.longest_gap_ms - real))
         inside.append(abs(from_guest.longest_gap_ms - seen))
-        # What a guest's clock may have lost unseen is stated, so that no verdict is green on a gap that is too short.
-        allowed.append(NEAR_MS + from_guest.gap_error_ms + sluggish_ms(from_guest))
+        # What a guest's clock may have lost unseen, and how late its programs run, is stated: no verdict is green or
+        # red within it.
+        allowed.append(NEAR_MS + from_guest.gap_error_ms)
         print(
             f"migration {number + 1}: from the gateway {from_gateway.longest_gap_ms:.0f} ms, captured {real:.0f} ms; "
             f"from the guest {from_guest.longest_gap_ms:.0f} ms, captured {seen:.0f} ms, within {allowed[-1]:.0f} ms "
             f"{from_guest.remarks}"
         )
-    assert sorted(outside)[-2] <= NEAR_MS, outside
-    # Programs of an emulated guest run late after a move when the machine is busy: the switch cannot see that.
-    assert sum(a <= b for a, b in zip(inside, allowed, strict=True)) >= MIGRATIONS - 3, (inside, allowed)
+    assert max(outside) <= NEAR_MS, outside
+    assert all(a <= b for a, b in zip(inside, allowed, strict=True)), (inside, allowed)
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def test_100_ms_of_lost_packets_read_100_ms_in_the_verdict(lab: RunningLab, scen
         traffic = traffic_of(scene)
         echoes = captured(lab, lambda t=traffic: t.through(cut))
         ping = traffic.latest[0].series[0]
-        real = truth_ms(ping, passed(echoes, address, GATEWAY))
+        real = longest_gap_ms(passed(echoes, address, GATEWAY), INTERVAL_MS)
         print(f"cut: probe {ping.longest_gap_ms:.1f} ms, captured {real:.1f} ms, {ping.gaps[0].lost} lost")
         assert abs(ping.longest_gap_ms - real) <= NEAR_MS
         if abs(real - CUT_MS) <= NEAR_MS / 2 and ping.gaps[0].lost:

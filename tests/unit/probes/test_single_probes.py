@@ -24,8 +24,9 @@ from lab.probes.dns import dns_command, read_dns
 from lab.probes.http import http, http_command, read_http
 from lab.probes.mtu import Fits, mtu_command, path_mtu, read_size, search
 from lab.probes.observation import Outcome
-from lab.probes.throughput import read_dd, read_iperf, throughput
+from lab.probes.throughput import read_counted, read_iperf, throughput
 from lab.probes.toolbox import Toolbox, look
+from lab.probes.udp import read_udp
 
 EVEN = (Stretch(0.0, 1e10, 0.0, 0.001),)
 REACHED, NOT, UNSURE = Outcome.REACHED, Outcome.NOT_REACHED, Outcome.INCONCLUSIVE
@@ -237,20 +238,58 @@ def test_arp_is_asked_on_the_wire_and_two_that_answer_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("source", "sink", "wanted"),
     [
-        (
-            "1024+0 records in\n1024+0 records out\n67108864 bytes (64.0MB) copied, 0.5 seconds, 128.0MB/s\n",
-            (67108864, 0.5),
-        ),
-        ("67108864 bytes (67 MB, 64 MiB) copied, 0.0252 s, 2.7 GB/s\n", (67108864, 0.0252)),
-        ("67108864 bytes copied, 0 s\n", None),
-        ("dd: writing 'standard output': Broken pipe\n", None),
-        ("", None),
+        ("took 100.5 102.5\n", "up\narrived 4194304\n", (4194304, 2.0)),
+        ("took 100.5 100.5\n", "up\narrived 4194304\n", None),
+        ("took 100 N\n", "up\narrived 4194304\n", None),
+        ("64+0 records out\n", "up\narrived 4194304\n", None),
+        ("took 100.5 102.5\n", "up\n", None),
     ],
 )
-def test_what_dd_counted(text: str, wanted: tuple[int, float] | None) -> None:
-    assert read_dd(text) == wanted
+def test_a_throughput_is_what_arrived_in_the_time_it_took(
+    source: str, sink: str, wanted: tuple[int, float] | None
+) -> None:
+    assert read_counted(source, sink) == wanted
+
+
+UDP_SAYS = "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 46 byte packets\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "outcome", "detail"),
+    [
+        (
+            UDP_SAYS + "30  10.0.0.1  23.611 ms  3.1 ms  2.0 ms\n",
+            Outcome.REACHED,
+            "the port is closed, after 23.611 ms",
+        ),
+        (UDP_SAYS + "30  *  10.0.0.1  3.1 ms  *\n", Outcome.REACHED, "after 3.1 ms"),
+        (UDP_SAYS + "30  *  *  *\n", Outcome.NOT_REACHED, "*"),
+        (UDP_SAYS + "30  10.0.0.254  3.1 ms !H  *  *\n", Outcome.NOT_REACHED, "10.0.0.254 says: !H"),
+        (UDP_SAYS, Outcome.INCONCLUSIVE, "cannot make sense"),
+        ("", Outcome.INCONCLUSIVE, "cannot make sense"),
+        ("traceroute: sendto: Network is unreachable\n", Outcome.NOT_REACHED, "unreachable"),
+    ],
+)
+def test_what_came_back_for_a_datagram(out: str, outcome: Outcome, detail: str) -> None:
+    seen = read_udp(CommandResult(("traceroute",), "guest demo/a", 0, out, "", 0.1), "guest demo/a", "10.0.0.1")
+    assert seen.outcome is outcome
+    assert detail in seen.detail
+
+
+def test_without_a_ping_that_forbids_fragments_no_size_above_the_interface_s_is_tried(tmp_path: Path) -> None:
+    """busybox' traceroute sends fragments: an answer to 9216 bytes over an interface of 1500 says nothing."""
+    (tmp_path / "ip").write_text("#!/bin/sh\necho 10.0.0.1 dev lo src 10.0.0.2\n")
+    (tmp_path / "traceroute").write_text("#!/bin/sh\nshift $(($# - 2))\necho; echo ' 30  10.0.0.1  0.5 ms'\n")
+    for name in ("ip", "traceroute"):
+        (tmp_path / name).chmod(0o755)
+    seen = path_mtu(Here(tmp_path), tools("traceroute"), "10.0.0.1", largest=100_000, deadline=Deadline.after(30))
+    assert seen.mtu == int(Path("/sys/class/net/lo/mtu").read_text())
+    assert "no further than its interface" in str(seen)
+    (tmp_path / "ip").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(Inconclusive, match="the MTU of the interface"):
+        path_mtu(Here(tmp_path), tools("traceroute"), "10.0.0.1", deadline=Deadline.after(30))
 
 
 def test_what_iperf_reports() -> None:
