@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from pytest_bdd import then
+from pytest_bdd import given, then
 
 from lab.diagnosis import probed
 from lab.topology.probing import Probing
@@ -12,9 +14,23 @@ from steps.types import sentence
 
 
 @pytest.fixture
-def probing(scene: Scene) -> Probing:
+def probing(scene: Scene) -> Iterator[Probing]:
     """The looks of a scenario; what its places have to look with is found out once."""
-    return Probing(scene)
+    made = Probing(scene)
+    yield made
+    made.hush()
+
+
+@given(sentence("the outside host of VLAN {vlan:VLAN} listens for announcements of {name:VM}"))
+def listens(scene: Scene, probing: Probing, vlan: int, name: str) -> None:
+    """From here on, by packets."""
+    probing.listen(name, scene.site.target.vlan(vlan))
+
+
+@then(sentence("the fabric learned by an announcement where {name:VM} is"))
+def learned(probing: Probing, name: str) -> None:
+    """RARP or gratuitous ARP of it was heard since."""
+    probed.announced(probing.heard(name), name)
 
 
 @then(sentence("{name:VM} connects to TCP port {port:d} of {other:VM}"))

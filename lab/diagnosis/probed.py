@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.core.errors import ProductFailure
+from lab.probes.announcements import Heard
 from lab.probes.dns import DnsObservation
 from lab.probes.mtu import PathMtu
 from lab.probes.observation import Observation
@@ -45,4 +46,14 @@ def known(seen: Known) -> None:
     if not look.detail.startswith(f"{seen.mac} "):
         raise ProductFailure(
             f"{look.source} to know {look.target} by {seen.mac}", look.detail, str(look.evidence or "")
+        )
+
+
+def announced(seen: Heard, name: str) -> None:
+    """Raises ProductFailure when nothing that switches learn from was heard of a VM that moved."""
+    if not seen.announcing:
+        raise ProductFailure(
+            f"RARP or gratuitous ARP of {name} on every switch between its new worker and {seen.place}",
+            str(seen),
+            advice="switches go on sending its traffic to the old worker until it speaks by itself: is RARP filtered?",
         )

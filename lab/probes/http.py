@@ -1,8 +1,9 @@
-"""One HTTP request, by curl or any wget: that a status line comes back is what counts, not which one."""
+"""One HTTP request, by curl, any wget or any nc: that a status line comes back is what counts, not which one."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from lab.core import trace
 from lab.core.deadline import Deadline
@@ -27,12 +28,27 @@ _SILENT = (
 )
 
 
+# $1: host, $2: port, $3: path, $4: seconds.
+BY_NC = r"""printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1" | nc -w "$4" "$1" "$2" | head -n 20"""
+CRASHED = 128
+
+
 def http_command(tools: Toolbox, url: str, *, wait_s: int = 3) -> list[str]:
-    """The argv of a request whose answer's body is thrown away. Raises ToolMissing naming curl and wget."""
-    if tools.first("an HTTP request", "curl", "wget") == "curl":
+    """The argv of a request whose answer's body is thrown away. Raises ToolMissing naming curl, wget and nc."""
+    tool = tools.first("an HTTP request", "curl", "wget", "nc")
+    if tool == "curl":
         shown = "%{http_code} %{time_total}\\n"
         return ["curl", "-sS", "-o", "/dev/null", "-m", str(wait_s), "-w", shown, url]
+    if tool == "nc":
+        return nc_command(url, wait_s=wait_s)
     return ["wget", "-S", "-O", "/dev/null", "-T", str(wait_s), url]
+
+
+def nc_command(url: str, *, wait_s: int = 3) -> list[str]:
+    """The argv of a request by any nc: the first lines of what comes back."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return ["sh", "-c", BY_NC, "sh", parts.hostname or "", str(parts.port or 80), path, str(wait_s)]
 
 
 def read_http(result: CommandResult, source: str, url: str) -> Observation:
@@ -54,7 +70,12 @@ def http(shell: Shell, tools: Toolbox, url: str, *, wait_s: int = 3, deadline: D
     argv = http_command(tools, url, wait_s=wait_s)
     with trace.span("probe", shell.place, f"http {url}", limit=deadline.remaining()) as span:
         try:
-            seen = read_http(shell.run(argv, deadline=deadline), shell.place, url)
+            result = shell.run(argv, deadline=deadline)
+            if not 0 <= result.exit_code <= CRASHED and argv[0] == "wget" and tools.nc:
+                # Debian's busybox is linked statically, and dies looking up the port of http.
+                trace.note(shell.place, f"its wget died with exit status {result.exit_code}: nc stands in")
+                result = shell.run(nc_command(url, wait_s=wait_s), deadline=deadline)
+            seen = read_http(result, shell.place, url)
         except EnvironmentTimeout as error:
             detail = f"no end of {argv[0]} within {error.elapsed:.0f} s"
             seen = Observation("http", shell.place, url, Outcome.INCONCLUSIVE, detail, None)

@@ -6,14 +6,15 @@ Composition only. Where somebody has to listen, that is started on the outside h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, UsageError
+from lab.core.errors import Inconclusive, LabError, UsageError
 from lab.guest.addresses import read_addresses, read_link_locals
 from lab.guest.shell import Shell
 from lab.probes import services
+from lab.probes.announcements import Heard, Listener
 from lab.probes.arp import arp
 from lab.probes.dns import DnsObservation, dns
 from lab.probes.http import http
@@ -46,6 +47,7 @@ class Probing:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.flows = Flows(scene)
+        self._listeners: dict[str, Listener] = {}
 
     def connect(self, name: str, other: str, port: int) -> Observation:
         """A TCP connection from a VM to another."""
@@ -89,6 +91,25 @@ class Probing:
         """From a VM to the link-local IPv6 address of a segment's outside host."""
         host = self.flows.outside(segment)
         return self._ping6(name, self._link_local(self.flows.shell(host.name), address=segment.gateway))
+
+    def listen(self, name: str, segment: Segment) -> None:
+        """Have the outside host of a segment listen for announcements of a VM from here on."""
+        host = self.flows.outside(segment).name
+        listener = Listener(self.flows.shell(host), self.flows.tools(host), self.scene.guest(name).mac)
+        listener.start(Deadline.after(LOOK_S))
+        self._listeners[name] = listener
+
+    def heard(self, name: str) -> Heard:
+        """What was heard of a VM since. Raises UsageError when nobody listened."""
+        if name not in self._listeners:
+            raise UsageError(f"somebody who listened for announcements of {name}", "nobody did")
+        return self._listeners.pop(name).stop(Deadline.after(LOOK_S))
+
+    def hush(self) -> None:
+        """End every listener that nobody asked."""
+        for name in list(self._listeners):
+            with suppress(LabError):
+                self.heard(name)
 
     def neighbour(self, name: str, other: str) -> Known:
         """Who a VM takes another one for; it pings it first, so that somebody asked."""

@@ -39,8 +39,10 @@ from lab.embedded.faults.member_down import MemberDown
 from lab.embedded.faults.migration_hangs import MigrationHangs
 from lab.embedded.faults.migration_refused import MigrationRefused
 from lab.embedded.faults.missing_route import MissingRoute
+from lab.embedded.faults.mtu_small import MtuSmall
 from lab.embedded.faults.nic_renamed import NicRenamed
 from lab.embedded.faults.no_address import NoAddress
+from lab.embedded.faults.no_garp import NoGarp
 from lab.embedded.faults.node_unreachable import NodeUnreachable
 from lab.embedded.faults.operator_dead import OperatorDead
 from lab.embedded.faults.ovnk_bug import OvnkBug
@@ -82,6 +84,8 @@ FAULTS: tuple[Fault, ...] = (
     StrayUplink(),
     SshRefused(),
     Loss(),
+    MtuSmall(),
+    NoGarp(),
     AgentAbsent(),
     BridgeMappingWrong(),
     Delay(),

@@ -24,6 +24,7 @@ class Place:
         self.tables = True
         self.rules = [rule("a_1", "cni-br-iface-a-net1"), rule("b_1", "cni-br-iface-b-net1")]
         self.chains = ["PREROUTING", "cni-br-iface-a-net1", "cni-br-iface-b-net1"]
+        self.mtu = 9000
         self.deaf = False
 
     async def __call__(self, argv: Sequence[str]) -> str:
@@ -40,6 +41,10 @@ class Place:
                 return json.dumps([{"ifname": "w1.ens3"}])
             case ["ip", "-j", "-d", "link", "show"]:
                 return json.dumps([{"ifname": n, "linkinfo": {"info_kind": k}} for n, k in self.links.items()])
+            case ["ip", "-j", "link", "show", "dev", "w1.ens3"]:
+                return json.dumps([{"ifname": "w1.ens3", "mtu": self.mtu}])
+            case ["ip", "link", "set", "w1.ens3", "mtu", mtu]:
+                self.mtu = self.mtu if self.deaf else int(mtu)
             case ["ip", "link", "add", name, "type", "bridge"]:
                 self.links |= {} if self.deaf else {name: "bridge"}
             case ["ip", "link", "del", name]:
@@ -113,6 +118,20 @@ def test_port_security_that_is_not_on_or_stays_is_said(lab: Lab) -> None:
     lab.place.deaf = True
     with pytest.raises(FaultError, match="wanted no flows of port-security on the switch: it has 2"):
         lab.heal()
+
+
+def test_a_small_port_gets_its_size_back(lab: Lab) -> None:
+    lab.set("mtu-small", "node=worker-1", "nic=ens3", "mtu=1400")
+    assert lab.place.mtu == 1400
+    lab.place.deaf = True
+    with pytest.raises(FaultError, match=r"wanted an MTU of 9000 at the switch's port w1\.ens3: it is 1400"):
+        lab.heal()
+    lab.place.deaf = False
+    lab.heal()
+    assert lab.place.mtu == 9000
+    for size in ("575", "1500", "-1", "x"):
+        with pytest.raises(UsageError, match="wanted an MTU from 576 to 1499"):
+            lab.set("mtu-small", "node=worker-1", "nic=ens3", f"mtu={size}")
 
 
 def test_spoof_checks_go_and_come_back_for_the_pods_that_are_still_there(lab: Lab) -> None:

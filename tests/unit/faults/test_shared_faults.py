@@ -83,6 +83,16 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
+def test_announcements_are_dropped_in_one_vlan(lab: Lab) -> None:
+    lab.set("no-garp", "vlan=2024")
+    assert [flow.partition(",")[2] for flow in lab.place.flows] == [
+        "priority=300,dl_vlan=2024,dl_type=0x8035,actions=drop",
+        "priority=300,dl_vlan=2024,arp,arp_op=2,dl_dst=ff:ff:ff:ff:ff:ff,actions=drop",
+    ]
+    lab.heal()
+    assert lab.place.flows == []
+
+
 def test_the_wrong_arp_answer_names_the_gateways_address_and_spares_the_gateway_itself(lab: Lab) -> None:
     lab.set("gateway-arp-wrong", "vlan=2024")
     own, answer = lab.place.flows

@@ -67,6 +67,22 @@ def test_http_is_read_by_its_status_line(out: str, err: str, code: int, outcome:
     assert detail in seen.detail
 
 
+def test_a_wget_that_dies_is_stood_in_for_by_nc(tmp_path: Path) -> None:
+    (tmp_path / "wget").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    (tmp_path / "nc").write_text("#!/bin/sh\ngrep -q '^GET /x HTTP/1.0' && printf 'HTTP/1.0 200 OK\\r\\n\\r\\nok\\n'\n")
+    for name in ("wget", "nc"):
+        (tmp_path / name).chmod(0o755)
+    box = Toolbox("guest demo/a", (), "", "busybox", frozenset({"wget"}))
+    seen = http(Here(tmp_path), box, "http://10.0.0.1:81/x", deadline=Deadline.after(10))
+    assert (seen.outcome, seen.detail) == (Outcome.REACHED, "status 200")
+    alone = Toolbox("guest demo/a", (), "", "", frozenset({"wget"}))
+    assert http(Here(tmp_path), alone, "http://10.0.0.1:81/x", deadline=Deadline.after(10)).inconclusive
+    (tmp_path / "nc").write_text(
+        '#!/bin/sh\necho "nc: can\'t connect to remote host: Connection refused" >&2; exit 1\n'
+    )
+    assert http(Here(tmp_path), box, "http://10.0.0.1:81/x", deadline=Deadline.after(10)).not_reached
+
+
 def test_a_request_over_http_is_made_with_what_is_there(tmp_path: Path) -> None:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -89,7 +105,7 @@ def test_a_request_over_http_is_made_with_what_is_there(tmp_path: Path) -> None:
         finally:
             server.shutdown()
             serving.join()
-    with pytest.raises(ToolMissing, match="curl or wget for an HTTP request"):
+    with pytest.raises(ToolMissing, match="curl or wget or nc for an HTTP request"):
         http_command(tools(), url)
 
 
