@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import RunningLab
+from tests.harness.annotator import annotating
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 HEADLINE = "VM on VLAN 2024 reaches the gateway after live migration"
@@ -142,6 +143,49 @@ def test_a_bug_of_ovn_kubernetes_kills_part_of_the_flows_and_the_reason_names_th
         f"--policy=dst-ip lr-route-del ovn_cluster_router {address[1]} 100.88.0.",
     )
     assert [words for words in wanted if words not in scenario["reason"]] == [], scenario["reason"]
+
+
+ZONES = {
+    "snat-missing node={node}": (
+        "vm-p reaches the outside host outside",
+        ("gateway router GR_{node} has no snat rule for 10.128.",),
+    ),
+    "missing-route node={node} to={elsewhere}": (
+        "vm-p reaches a pod in every zone",
+        ("no answer from the pod on {elsewhere}", "CRITICAL SUBNET_ROUTE_MISSING 10.128.", "in {node}"),
+    ),
+    "stale-ecmp-route node=worker-1 to=worker-2 via=worker-3": (
+        "every OVN zone routes vm-p to its node",
+        ("ECMP_SUBNET 10.128.2.0/23 in worker-1",),
+    ),
+}
+
+
+def test_each_check_of_the_pod_network_can_be_the_first_to_fail(lab: RunningLab) -> None:
+    """A detour loses no packet: only the audit sees it."""
+    faults = [word for fault in ZONES for word in ("--each-fault", fault)]
+    code, record, said = lab.run("-k", "wherever_it_has_moved", *faults)
+    assert code == 1
+    for scenario, (step, names) in zip(record["scenarios"], ZONES.values(), strict=True):
+        (failed,) = [one for one in scenario["steps"] if one["status"] == "failed"]
+        assert (failed["name"], scenario["verdict"]) == (step, "failed"), said
+        found = scenario["reason"].partition("found: ")[2].splitlines()[0]
+        for name in names:
+            pattern = re.escape(name).replace(r"\{node\}", r"worker-\d").replace(r"\{elsewhere\}", r"worker-\d")
+            assert re.search(pattern, found), found
+
+
+def test_a_vm_that_somebody_makes_migratable_does_not_stay(lab: RunningLab) -> None:
+    with annotating(lab):
+        code, record, said = lab.run("-k", "without_the_annotation")
+    (scenario,) = record["scenarios"]
+    (failed,) = [step for step in scenario["steps"] if step["status"] == "failed"]
+    assert (code, scenario["verdict"], failed["name"]) == (
+        1,
+        "failed",
+        'vm-q is not migratable, since it "does not use masquerade"',
+    ), said
+    assert "LiveMigratable is True" in scenario["reason"]
 
 
 def test_the_audit_and_the_placement_read_a_running_lab(lab: RunningLab) -> None:
