@@ -188,3 +188,27 @@ def test_pods_wide(kubectl: Run, own_server: Any) -> None:
     cells = row.split()
     assert cells[:4] == ["p", "0/1", "Completed", "0"]
     assert cells[5:] == ["10.131.9.28", "worker-1", "<none>", "0/1"]
+
+
+def test_the_shipped_roles_as_a_clusters_owner_grants_them(kubectl: Run, kubeconfig: Path) -> None:
+    deploy = Path(__file__).parents[2] / "deploy"
+
+    def owner(*argv: str) -> str:
+        """Without a namespace: the manifests name several."""
+        words = ["kubectl", "--kubeconfig", str(kubeconfig), *argv]
+        return subprocess.run(words, text=True, capture_output=True, timeout=30, check=True).stdout
+
+    for name in ("rbac.yaml", "openshift.yaml"):
+        assert "clusterrole.rbac.authorization.k8s.io/virtlab" in owner("apply", "-f", str(deploy / name))
+    try:
+        mine = ["--token", owner("create", "token", "virtlab", "-n", "virtlab", "--duration", "8h").strip()]
+        who = kubectl(*mine, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").stdout
+        assert who == "system:serviceaccount:virtlab:virtlab"
+        assert kubectl(*mine, "auth", "can-i", "create", "virtualmachines.kubevirt.io").stdout == "yes\n"
+        assert kubectl(*mine, "auth", "can-i", "get", "secrets", check=False).stdout == "no\n"
+        refused = kubectl(*mine, "get", "secrets", check=False).stderr
+        assert f'User "{who}" cannot list resource "secrets" in API group ""' in refused
+        assert "nodenetworkconfigurationpolicies.nmstate.io" in kubectl(*mine, "auth", "can-i", "--list").stdout
+    finally:
+        for name in ("openshift.yaml", "rbac.yaml"):
+            owner("delete", "-f", str(deploy / name), "--wait=false", "--ignore-not-found")

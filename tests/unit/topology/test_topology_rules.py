@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from lab.core.errors import EnvironmentBroken, LabError, UsageError
+from lab.core.names import ownership
 from lab.nmstate import manifest
 from lab.ovn.switch import NodeSwitch
 from lab.probes.flows import SERVE
 from lab.target.inventory import Segment, load
 from lab.topology import forwarding, lease, pods
+from lab.topology.ground import namespace
 from lab.topology.guard import leave_alone
 from lab.topology.manifests import Manifests
 
@@ -110,3 +112,12 @@ def test_a_policy_that_names_a_protected_nic_is_refused(nic: str) -> None:
     with pytest.raises(UsageError, match=f"names {nic}, which the target protects") as refusal:
         leave_alone(manifest.adapted(trunk, ports={"bond2": ["enp7s0f0", nic]}), target)
     assert "correct nics.bonds" in str(refusal.value)
+
+
+def test_only_namespaces_of_our_own_pods_ask_for_privileges() -> None:
+    own, of_vms = namespace("a", "r1"), namespace("b", "r1", privileged=False)
+    labels = own["metadata"]["labels"]
+    levels = {key: value for key, value in labels.items() if key.startswith("pod-security.kubernetes.io/")}
+    assert levels == {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
+    assert labels["security.openshift.io/scc.podSecurityLabelSync"] == "false"
+    assert of_vms["metadata"]["labels"] == ownership("r1")
