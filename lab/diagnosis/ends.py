@@ -18,7 +18,7 @@ from lab.guest.outside import OutsideShell
 from lab.guest.shell import Shell
 from lab.probes.arp import Neighbour, parse_neighbours
 from lab.target.segments import Segment
-from lab.topology.scene import Check
+from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
 READ_S = 10.0
@@ -81,12 +81,14 @@ def outside(site: Site, segment: Segment) -> End | None:
     return look(OutsideShell(host)) if host is not None and host.exec else None
 
 
-def of_guest(check: Check, guest: End | None) -> Said | None:
-    """What the guest's own NIC says against it; None when that is well, or not known."""
-    nic = guest.with_mac(check.guest.worn) if guest else None
+def of_guest(vm: GuestVm, where: Segment, guest: End | None, *, unleased: bool = False) -> Said | None:
+    """What the guest's own NIC says against it; None when that is well, or not known.
+
+    *unleased*: that it has no address needs no telling, it is what the cause is looked for.
+    """
+    nic, own = guest.with_mac(vm.worn) if guest else None, vm.segment
     if nic is None:
         return None
-    vm, own = check.guest, check.guest.segment
 
     def said(text: str) -> Said:
         return Said(f"in the guest {vm.name} {text}", vm.node, "vm")
@@ -96,8 +98,12 @@ def of_guest(check: Check, guest: End | None) -> Said | None:
     if "NO-CARRIER" in nic.flags:
         return said(f"its NIC {nic.name} has no carrier: the port on {vm.node} is unplugged")
     if not nic.addresses:
-        return said(f"its NIC {nic.name} has no IPv4 address (it was given {', '.join(vm.addresses) or 'none yet'})")
-    if own is not check.segment:
+        return (
+            None
+            if unleased
+            else said(f"its NIC {nic.name} has no IPv4 address (it was given {', '.join(vm.addresses) or 'none yet'})")
+        )
+    if own is not where:
         return None
     network = ip_network(own.subnet)
     there = [a for a in nic.addresses if IPv4Interface(a).ip in network]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from lab.access.errors import NotFound
 from lab.access.kinds import NNCP, condition
 from lab.core import facts
 from lab.core.errors import GuestUnreachable, Inconclusive, LabError, ProductFailure
@@ -16,9 +17,11 @@ from lab.diagnosis import ends
 from lab.diagnosis.cause import Said
 from lab.diagnosis.gather import explain, scope_of, tell_cause
 from lab.diagnosis.leads import lead
+from lab.kubevirt import vm
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
 from lab.nmstate.policy import enactments_of
+from lab.probes.observation import Outcome
 from lab.topology.scene import Check, GuestVm, Scene
 from lab.topology.site import Site
 
@@ -31,6 +34,8 @@ def reached(site: Site, check: Check) -> None:
     loss = check.seen.statistics.loss_percent if check.seen.statistics else 100.0
     held = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent and not _doubled(check)
     _tell(check, "answer", held)
+    if check.seen.outcome is Outcome.INCONCLUSIVE:
+        lived_on(site, check.guest)
     check.seen.conclusive()
     if held:
         return
@@ -40,6 +45,24 @@ def reached(site: Site, check: Check) -> None:
         f"{sentence(check)}; {cause}",
         str(check.seen.evidence or ""),
         lead(cause, check.segment.name),
+    )
+
+
+def lived_on(site: Site, guest: GuestVm) -> None:
+    """Raises ProductFailure when the VM that was checked is no more, or another one runs under its name."""
+    try:
+        now = vm.current(site.client, guest.namespace, guest.name)
+        same = not guest.uid or now.uid == guest.uid
+        found = f"{'it' if same else 'another one'} is {now.phase} on {now.node or 'no worker'}"
+        if same and now.phase == "Running":
+            return
+    except NotFound:
+        found = "it is no more"
+    raise ProductFailure(
+        f"{guest} to go on",
+        f"VM {guest.name} ended on {guest.node} during the check: {found}",
+        f"VirtualMachineInstance {guest.namespace}/{guest.name}",
+        f"why QEMU ended on {guest.node}: the launcher's log, and the kernel's for a lack of memory",
     )
 
 
@@ -73,7 +96,7 @@ def _cause(site: Site, check: Check) -> str:
         return Said(f"answers arrive twice: something on {check.segment} sends a copy back into it", "", "network")
     try:
         guest, scope = ends.look(check.guest.shell), scope_of(site, check.segment, check.nodes)
-        if said := ends.of_guest(check, guest):
+        if said := ends.of_guest(check.guest, check.segment, guest):
             tell_cause(scope, said)
             return said
         found = explain(site, check.segment, check.nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError, ProductFailure, WaitTimeout
+from lab.diagnosis import ends
 from lab.diagnosis.gather import explain
 from lab.topology import leases
 from lab.topology.scene import Scene
@@ -24,6 +25,8 @@ def leased(scene: Scene, name: str) -> None:
 def _cause(scene: Scene, name: str) -> str:
     guest = scene.guest(name)
     try:
+        if said := ends.of_guest(guest, guest.segment, ends.look(guest.shell), unleased=True):
+            return said
         return explain(scene.site, guest.segment, (guest.node,), NO_SERVER)
     except LabError as error:
         return f"the cause could not be looked for ({error.headline})"

@@ -29,7 +29,7 @@ def addresses(shell: Shell, segment: Segment) -> tuple[str, ...]:
 def wait(scene: Scene, name: str) -> GuestVm:
     """Wait until a VM that asks for one has an address in its segment, and keep that as its own. Raises WaitTimeout."""
     guest = scene.guest(name)
-    scene.site.settle()
+    scene.settle()
     shell = guest.shell
     assert shell is not None
 

@@ -58,6 +58,8 @@ class GuestVm:
     shell: Shell | None = None
     worn: str = ""
     """The MAC address that its NIC has now: its own, unless the guest changed it."""
+    uid: str = ""
+    """Of its VirtualMachineInstance, which outlives migrations and nothing else."""
     login: tuple[str, str] | None = None
     """User and password that its own cloud-init data makes; by default the target's."""
 
@@ -209,6 +211,7 @@ class Scene:
         if found.shell is None:
             state = vm.wait_running(self.site.client, found.namespace, found.name, deadline=Deadline.after(START_S))
             found.visited.append(state.node)
+            found.uid = state.uid
             found.shell = self._console(found)
         return found
 

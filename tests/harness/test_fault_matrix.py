@@ -1,8 +1,4 @@
-"""Green means right packets only if wrong ones turn it red: faults set on real parts, and what each must do.
-
-The outcome wanted is data: which scenarios fail, and what the first words of the reason must name.  A VM is placed
-by the scheduler, so a fault of one worker concerns a scenario exactly when a VM of the broken VLAN was there.
-"""
+"""A green run means right packets only if wrong ones turn it red: a sample of the fault matrix, run for real."""
 
 from __future__ import annotations
 
@@ -10,8 +6,6 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +13,11 @@ import pytest
 
 from tests.conftest import RunningLab
 from tests.harness.annotator import annotating
+from tests.matrix import cells, table
+from tests.matrix.cells import Group
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
-HEADLINE = "VM on VLAN 2024 reaches the gateway after live migration"
-PAIR = "Two VMs on VLAN 2024 on different nodes reach each other, before and after one of them moves"
-CHOSEN = ("features/localnet", "-k", "after_live or two_vms")
-PLACE = re.compile(r"(?:Running on|moved from \S+ to|target|on) (worker-\d+)")
-
-
-def workers(scenario: dict[str, Any]) -> set[str]:
-    """Every worker that the scenario's notes and messages say a VM was on, or was to be on."""
-    texts = [text for step in scenario["steps"] for text in (*step["notes"], step["message"])]
-    return {worker for text in texts for worker in PLACE.findall(text)}
-
-
-def was_on(worker: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda scenario: worker in workers(scenario)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a fault must do: which scenarios it fails, and what the reason of each must name."""
-
-    fault: str
-    fails: dict[str, Callable[[dict[str, Any]], bool]]
-    names: tuple[str, ...]
-
-
-def always(_scenario: dict[str, Any]) -> bool:
-    return True
-
-
-def never(_scenario: dict[str, Any]) -> bool:
-    return False
-
-
-MATRIX = (
-    Expected(
-        "vlan-missing node=worker-2 vlan=2024",
-        {HEADLINE: always, PAIR: was_on("worker-2")},
-        ("worker-2", "VLAN 2024", "0 received", "does not pass between worker-2 and the switch"),
-    ),
-    Expected(
-        "bridge-mapping-missing node=worker-2 localnet=vlan-2024",
-        {HEADLINE: always, PAIR: was_on("worker-2")},
-        ("worker-2", "vlan-2024", "bridge"),
-    ),
-    Expected(
-        "gateway-down vlan=2024",
-        {HEADLINE: always, PAIR: never},
-        ("VLAN 2024", "192.168.24.1", "0 received", "is down or cut off"),
-    ),
-)
+SAMPLE = cells.sample(cells.load())
 
 
 def asked_and_unanswered(folder: Path, scenario: dict[str, Any]) -> bool:
@@ -101,26 +48,18 @@ def operators_without_a_word(folder: Path, scenario: dict[str, Any]) -> list[str
     return [part for part, words in DECISIONS.items() if words not in said[part]]
 
 
-@pytest.mark.parametrize("expected", MATRIX, ids=lambda e: e.fault.split()[0])
-def test_a_fault_turns_exactly_its_scenarios_red_and_the_reason_names_it(lab: RunningLab, expected: Expected) -> None:
-    code, record, said = lab.run("--fault", expected.fault, *CHOSEN)
-    found = {scenario["name"]: scenario for scenario in record["scenarios"]}
-    assert set(found) == set(expected.fails), said
-    for name, scenario in found.items():
-        wanted = "failed" if expected.fails[name](scenario) else "passed"
-        assert scenario["verdict"] == wanted, said
-        if wanted == "failed":
-            assert [word for word in expected.names if word not in scenario["reason"]] == [], scenario["reason"]
-            assert asked_and_unanswered(lab.folder / "out" / record["run_id"], scenario), scenario["evidence_missing"]
-            assert operators_without_a_word(lab.folder / "out" / record["run_id"], scenario) == []
+@pytest.mark.parametrize("group", SAMPLE, ids=lambda g: g.scenario)
+def test_each_fault_of_the_sample_does_what_it_must_and_the_reason_names_it(lab: RunningLab, group: Group) -> None:
+    faults = [word for cell in group.cells for word in ("--each-fault", cell.fault)]
+    code, record, said = lab.run(group.feature, "-k", group.choose, *faults)
+    found = cells.outcomes(group, record["scenarios"])
+    wrong = [one for one in found if not one.expected or one.words]
+    assert wrong == [], "\n".join([*table.lines(wrong, 0), said])
+    first = record["scenarios"][0]
+    assert asked_and_unanswered(lab.folder / "out" / record["run_id"], first), first["evidence_missing"]
+    assert operators_without_a_word(lab.folder / "out" / record["run_id"], first) == []
     assert code == 1
     assert lab.virtlab("fault", "list").stdout.count("set:") == 0
-
-
-def test_healed_it_is_green_again(lab: RunningLab) -> None:
-    code, record, said = lab.run(*CHOSEN)
-    assert {s["name"]: s["verdict"] for s in record["scenarios"]} == {HEADLINE: "passed", PAIR: "passed"}, said
-    assert code == 0
 
 
 def test_a_bug_of_ovn_kubernetes_kills_part_of_the_flows_and_the_reason_names_the_routes(lab: RunningLab) -> None:

@@ -49,7 +49,7 @@ def gateway(neighbour: str = "", flags: str = "BROADCAST,MULTICAST,UP,LOWER_UP")
     ],
 )
 def test_a_guest_that_is_wrong_itself_is_named(seen: End | None, words: str) -> None:
-    said = of_guest(CHECK, seen)
+    said = of_guest(VM, VLAN, seen)
     assert said is not None
     assert words in said
     assert (said.node, said.part) == ("worker-2", "vm")
@@ -57,7 +57,14 @@ def test_a_guest_that_is_wrong_itself_is_named(seen: End | None, words: str) -> 
 
 @pytest.mark.parametrize("seen", [guest(), None, read_end("what?"), End()])
 def test_a_guest_that_is_well_or_says_nothing_is_not_blamed(seen: End | None) -> None:
-    assert of_guest(CHECK, seen) is None
+    assert of_guest(VM, VLAN, seen) is None
+
+
+def test_a_guest_without_a_lease_is_not_the_cause_of_it() -> None:
+    assert of_guest(VM, VLAN, guest(address=""), unleased=True) is None
+    said = of_guest(VM, VLAN, guest(address="10.66.0.103/24"), unleased=True)
+    assert said is not None
+    assert "has 10.66.0.103/24, which is not of 192.168.24.0/24" in said
 
 
 def test_a_wrong_answer_by_arp_is_told_with_both_addresses() -> None:
