@@ -29,12 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--sample", action="store_true", help="the cells of the sample alone")
     parser.add_argument("-k", default="", metavar="WORD", help="cells whose fault has this word")
+    parser.add_argument(
+        "--read", nargs="+", type=Path, default=[], metavar="RUN", help="judge the records of runs already made instead"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/faults.md from what came of it")
     options = parser.parse_args(argv)
     groups = cells.sample(cells.load()) if options.sample else cells.load()
     groups = [replace(g, cells=tuple(c for c in g.cells if options.k in c.fault)) for g in groups]
     began = time.monotonic()
-    found = run([group for group in groups if group.cells])
+    groups = [group for group in groups if group.cells]
+    found = read(groups, options.read) if options.read else run(groups)
     seconds = time.monotonic() - began
     OUT.mkdir(parents=True, exist_ok=True)
     results = {"seconds": round(seconds), "cells": [outcome.plain() for outcome in found]}
@@ -43,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.write:
         table.write(ROOT / "docs" / "faults.md", found, seconds, catalogue())
     return 0 if all(outcome.expected and not outcome.words for outcome in found) else 1
+
+
+def read(groups: Sequence[cells.Group], folders: Sequence[Path]) -> list[cells.Outcome]:
+    """What records of runs say to the cells; of a cell that ran in several the last counts."""
+    records = [json.loads((folder / "run.json").read_text()) for folder in folders]
+    scenarios = [s for record in records for s in record["scenarios"] if s["verdict"] not in ("", "not run")]
+    return [outcome for group in groups for outcome in cells.outcomes(group, scenarios)]
 
 
 def run(groups: Sequence[cells.Group]) -> list[cells.Outcome]:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 CELLS = Path(__file__).parent / "cells.yaml"
-GREEN = "passed"
+GREEN, MISSING = "passed", "missing"
 FINDINGS = ("found: ", "last seen: ")
 
 
@@ -64,7 +64,7 @@ class Outcome:
 
     @property
     def false_alarm(self) -> bool:
-        return self.wanted == (GREEN,) and not self.expected
+        return self.wanted == (GREEN,) and self.verdict not in (GREEN, MISSING)
 
     @property
     def to_detect(self) -> bool:
@@ -128,7 +128,7 @@ def outcomes(group: Group, scenarios: Sequence[Mapping[str, Any]]) -> list[Outco
 
 def _outcome(group: Group, cell: Cell, seen: Mapping[str, Any] | None) -> Outcome:
     if seen is None:
-        return Outcome(cell.fault, group.scenario, cell.verdicts, "missing", "", 0.0, cell.cause, cell.missed)
+        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, cell.cause, cell.missed)
     made, reason = _made(seen), str(seen.get("reason") or "")
     known, line = values(made), first_line(reason)
     wanted = [re.sub(r"{(\w+)}", lambda m: known.get(m[1], m[0]), word) for word in cell.cause]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.matrix.cells import Outcome
+from tests.matrix.cells import MISSING, Outcome
 
 HEAD = """\
 # Faults, and what the harness makes of them
@@ -18,11 +18,13 @@ while a scenario runs, and what the scenario made of it. How faults are set by h
 
 def rates(found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
     """Name of a rate -> (how many, of how many)."""
-    detect = [o for o in found if o.to_detect]
-    quiet = [o for o in found if not o.to_detect]
+    ran = [o for o in found if o.verdict != MISSING]
+    detect = [o for o in ran if o.to_detect]
+    quiet = [o for o in ran if not o.to_detect]
     return {
         "detected": (sum(o.detected for o in detect), len(detect)),
         "right cause": (sum(o.right_cause for o in detect), sum(o.detected for o in detect)),
+        "not run": (len(found) - len(ran), len(found)),
         "false alarms": (sum(o.false_alarm for o in quiet), len(quiet)),
     }
 
@@ -48,7 +50,13 @@ def write(path: Path, found: Sequence[Outcome], seconds: float, catalogue: str) 
 
 def page(found: Sequence[Outcome], seconds: float, catalogue: str) -> str:
     """Catalogue, rates, what is not caught, and every cell with the first line of its reason."""
-    rows = [HEAD, f"{len(found)} cells took {seconds / 60:.0f} minutes.", "", "| Rate | Cells |", "|---|---|"]
+    rows = [
+        HEAD,
+        f"{len(found)} cells took {sum(o.seconds for o in found) / 60:.0f} minutes.",
+        "",
+        "| Rate | Cells |",
+        "|---|---|",
+    ]
     rows += [
         f"| {name} | {part} of {whole} ({_percent(part, whole)}) |" for name, (part, whole) in rates(found).items()
     ]

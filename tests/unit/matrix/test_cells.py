@@ -39,7 +39,7 @@ def test_a_red_cell_whose_first_line_has_all_the_words_is_detected_and_explained
     assert missed.to_detect
     assert not missed.detected
     rates = table.rates([red, green, missed])
-    assert rates == {"detected": (1, 2), "right cause": (1, 1), "false alarms": (0, 1)}
+    assert rates == {"detected": (1, 2), "right cause": (1, 1), "not run": (0, 3), "false alarms": (0, 1)}
 
 
 def test_the_cause_in_a_later_line_or_of_another_worker_is_not_the_cause() -> None:
@@ -58,6 +58,7 @@ def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_r
     page = table.page([red, green, missing], 90.0, "FAULT")
     assert "- `gateway-down vlan=1993`: broken, wanted passed" in page
     assert "- `duplicate-ip vlan=2024 address=192.168.24.1`: missing: either host answers" in page
+    assert "| not run | 1 of 3 (33 %) |" in page
 
 
 @pytest.mark.parametrize("cell", [cell for group in cells.load() for cell in group.cells], ids=lambda c: c.fault)
