@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
@@ -140,6 +141,10 @@ def many(value: Any) -> list[str]:
     return [str(item) for item in items if isinstance(item, str | int) and item != ""]
 
 
+_known = lru_cache(maxsize=1 << 14)(plain)
+"""Every zone has routes to the same addresses."""
+
+
 def _row(row: Mapping[str, Any], marks: Marks) -> Iterator[tuple[Route, bool, str, int]]:
     try:
         owners = row.get("external_ids") or {}
@@ -150,8 +155,8 @@ def _row(row: Mapping[str, Any], marks: Marks) -> Iterator[tuple[Route, bool, st
             return
         policy = row.get("policy")
         policy = policy if isinstance(policy, str) else ""
-        prefix, nexthop = plain(str(row["ip_prefix"])), str(row["nexthop"])
-        nexthop = plain(nexthop) if nexthop not in ("", DISCARD) else nexthop
+        prefix, nexthop = _known(str(row["ip_prefix"])), str(row["nexthop"])
+        nexthop = _known(nexthop) if nexthop not in ("", DISCARD) else nexthop
         if "/" in nexthop:
             return
         if "ic-node" in owners:
