@@ -89,6 +89,11 @@ class Row:
     verdict: str
     story_id: str
 
+    @property
+    def unfinished(self) -> str:
+        """Where it was when the run was killed."""
+        return words.unfinished(self.scenario)
+
 
 def render(record: RunRecord, place: Path | None = None) -> str:
     """The page. *place* is the file it will be (default: beside the record): links to evidence are relative to it."""

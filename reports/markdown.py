@@ -56,7 +56,8 @@ def _lines(record: RunRecord) -> Iterator[str]:
     yield "| verdict | scenario | time |"
     yield "| --- | --- | ---: |"
     for scenario in record.scenarios:
-        reason = f" ({cell(scenario.reason)})" if scenario.verdict == Verdict.SKIPPED else ""
+        said = scenario.reason if scenario.verdict == Verdict.SKIPPED else words.unfinished(scenario)
+        reason = f" ({cell(said)})" if said else ""
         yield f"| {words.verdict_of(scenario)} | {cell(scenario.name)}{reason} | {words.duration(scenario.seconds)} |"
     yield ""
     yield ", ".join(f"{cell(name)} {cell(text)}" for name, text in record.versions.items())

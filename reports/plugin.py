@@ -104,6 +104,7 @@ class Live:
         self._began = time.monotonic()
         number = self.record.scenarios.index(scenario) + 1
         self.terminal.scenario(number, len(self.record.scenarios), scenario)
+        self.record.write()
 
     def pytest_bdd_before_step(self, scenario: Any, step: Any) -> None:
         """The step in the record, and on the moving line."""

@@ -16,6 +16,7 @@ from typing import TextIO
 
 from lab.evidence.flakes import Tries
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
+from reports.words import unfinished
 
 HEARTBEAT_S = 10.0
 """Seconds between two lines on one unchanged wait, where lines cannot be rewritten."""
@@ -183,6 +184,8 @@ class Terminal:
                 continue
             mark = self.paint(f"{verdict:<12}", verdict)
             self.line(f"  {mark} {clean(scenario.title)}  {scenario.seconds:.1f}s")
+            if said := unfinished(scenario):
+                self.line(f"      {clean(said)}")
             if verdict != Verdict.PASSED and scenario.reason:
                 self.block(headline(scenario.reason), verdict)
         self.line()
@@ -191,7 +194,11 @@ class Terminal:
         order = [*Verdict, "not run"]
         said = ", ".join(self.paint(f"{counts[v]} {v}", str(v)) for v in order if counts[v])
         self.line(f"{len(record.scenarios)} scenarios: {said}")
-        if set(counts) <= {Verdict.SKIPPED, "not run"} and record.scenarios:
+        if (
+            set(counts) <= {Verdict.SKIPPED, "not run"}
+            and record.scenarios
+            and not any(map(unfinished, record.scenarios))
+        ):
             self.block(NOTHING, Verdict.BROKEN)
         if record.broken:
             self.block("the environment broke: " + headline(record.broken), Verdict.BROKEN)

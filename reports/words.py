@@ -27,6 +27,15 @@ def verdict_of(scenario: ScenarioRecord) -> str:
     return scenario.verdict or NOT_RUN
 
 
+def unfinished(scenario: ScenarioRecord) -> str:
+    """Where a scenario was when its run was killed; empty for one that never began, or has its verdict."""
+    if scenario.verdict or not scenario.started:
+        return ""
+    begun = [s for s in scenario.steps if s.started]
+    # The record is written at a step's end at the earliest: the next one may have been under way.
+    return "begun; " + (f"it came at least to: {begun[-1].keyword} {begun[-1].name}" if begun else "no step had ended")
+
+
 def state(record: RunRecord) -> str:
     """How the run ended, where that is not by itself; else empty."""
     return _MISSING.get(record.state, "")
@@ -47,7 +56,8 @@ def headline(record: RunRecord) -> tuple[str, str]:
         return "inconclusive", f"Inconclusive: {unclear} {of} could not be observed."
     passed, skipped, left = counts[Verdict.PASSED], counts[Verdict.SKIPPED], counts[NOT_RUN]
     if not passed:
-        return "skipped", f"Nothing was checked: of {counted(total, 'scenario')} none ran."
+        how = "came to its end" if any(unfinished(s) for s in record.scenarios) else "ran"
+        return "skipped", f"Nothing was checked: of {counted(total, 'scenario')} none {how}."
     if left:
         return "incomplete", f"Incomplete: {passed} {of} passed, {left} did not run."
     if skipped:

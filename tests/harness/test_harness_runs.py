@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.evidence.reading import load
+from reports import markdown, words
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
@@ -427,6 +428,8 @@ def test_a_run_that_is_killed_leaves_a_record_that_says_so(pytester: pytest.Pyte
     found = load(pytester.path / "out" / "r1" / "run.json")
     assert found.state == "killed"
     assert [s.verdict for s in found.scenarios] == ["passed", ""]
+    assert words.unfinished(found.scenarios[1]).startswith("begun; ")
+    assert "begun; " in markdown.render(found)
 
 
 def test_a_plan_does_nothing_and_says_so(pytester: pytest.Pytester) -> None:
