@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.core.errors import CommandFailed
+from lab.core.errors import CommandFailed, UsageError
 from lab.core.undo import UndoStack
 from lab.topology.faults import ScenarioFaults
 
@@ -65,3 +65,25 @@ def test_a_fault_that_cannot_be_made_is_told_and_the_others_can_be_healed(world:
     assert world.now == ["cut node=w1 nic=a"]
     world.faults.heal()
     assert world.now == []
+
+
+def test_an_armed_fault_is_made_once_about_the_vm_that_runs_and_its_healing_is_told(world: World) -> None:
+    healed: list[str] = []
+    world.faults.strike({"node": "w1"})
+    assert world.now == []
+    world.faults.arm("port-down node={node} nic=a + no-address vm={vm}", lambda: healed.append("yes"))
+    for node in ("w2", "w3"):
+        world.faults.strike({"node": node, "vm": "demo_vm-a", "mac": ""})
+    assert world.now == ["no-address vm=demo_vm-a", "port-down node=w2 nic=a"]
+    world.faults.heal("no-address vm=demo_vm-a")
+    assert healed == []
+    world.faults.heal()
+    assert (world.now, healed) == ([], ["yes"])
+
+
+def test_an_armed_fault_that_names_what_is_not_known_is_wrong_use(world: World) -> None:
+    world.faults.arm("stale-mac-table mac={mac}", lambda: None)
+    with pytest.raises(UsageError) as wrong:
+        world.faults.strike({"node": "w1", "mac": ""})
+    assert wrong.value.wanted == "a fault that names {node} at most"
+    assert wrong.value.found == "'mac' in 'stale-mac-table mac={mac}'"
