@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (OUT / "results.json").write_text(json.dumps(results, indent=1))
     print("\n".join(table.lines(found, seconds)))
     if options.write:
-        table.write(ROOT / "docs" / "faults.md", found, seconds, catalogue())
+        table.write(ROOT / "docs" / "faults.md", found, catalogue())
     return 0 if all(outcome.expected and not outcome.words for outcome in found) else 1
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 CELLS = Path(__file__).parent / "cells.yaml"
-GREEN, MISSING = "passed", "missing"
+GREEN, MISSING = "passed", "not run"
 FINDINGS = ("found: ", "last seen: ")
 
 
@@ -121,7 +121,7 @@ def values(made: str) -> dict[str, str]:
 
 
 def outcomes(group: Group, scenarios: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    """What the record of a group's run says to each of its cells; one that never ran is ``missing``."""
+    """What the record of a group's run says to each of its cells; one that never ran is ``not run``."""
     found = {str(s["name"]): s for s in scenarios}
     return [_outcome(group, cell, found.get(f"{group.scenario} [{cell.fault}]")) for cell in group.cells]
 

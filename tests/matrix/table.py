@@ -43,30 +43,28 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
     return [*rows, f"{len(found)} cells in {seconds / 60:.0f} min: {said}"]
 
 
-def write(path: Path, found: Sequence[Outcome], seconds: float, catalogue: str) -> None:
+def write(path: Path, found: Sequence[Outcome], catalogue: str) -> None:
     """The page."""
-    path.write_text(page(found, seconds, catalogue))
+    path.write_text(page(found, catalogue))
 
 
-def page(found: Sequence[Outcome], seconds: float, catalogue: str) -> str:
+def page(found: Sequence[Outcome], catalogue: str) -> str:
     """Catalogue, rates, what is not caught, and every cell with the first line of its reason."""
-    rows = [
-        HEAD,
-        f"{len(found)} cells took {sum(o.seconds for o in found) / 60:.0f} minutes.",
-        "",
-        "| Rate | Cells |",
-        "|---|---|",
-    ]
+    ran = [o for o in found if o.verdict != MISSING]
+    said = f"{len(ran)} of {len(found)} cells ran, in {sum(o.seconds for o in ran) / 60:.0f} minutes."
+    rows = [HEAD, said, "", "| Rate | Cells |", "|---|---|"]
     rows += [
         f"| {name} | {part} of {whole} ({_percent(part, whole)}) |" for name, (part, whole) in rates(found).items()
     ]
-    rows += ["", "## Not caught, or not explained", ""]
-    rows += [f"- `{o.fault}`: {_lack(o)}" for o in found if not (o.expected and not o.words and not o.missed)] or [
-        "Nothing."
-    ]
-    for scenario in dict.fromkeys(o.scenario for o in found):
+    lacking = [f"- `{o.fault}`: {_lack(o)}" for o in ran if not o.expected or o.words or o.missed]
+    rows += ["", "## Not caught, or not explained", "", *(lacking or ["Nothing."])]
+    if left := [
+        f"- `{o.fault}`" + f": expected to be missed, {o.missed}" * bool(o.missed) for o in found if o not in ran
+    ]:
+        rows += ["", "## Not run", "", *left]
+    for scenario in dict.fromkeys(o.scenario for o in ran):
         rows += ["", f"## {scenario}", "", "| Fault | Verdict | First line of the reason |", "|---|---|---|"]
-        rows += [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in found if o.scenario == scenario]
+        rows += [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in ran if o.scenario == scenario]
     rows += ["", "## The catalogue", "", "```console", "$ virtlab fault list", catalogue.rstrip(), "```", ""]
     return "\n".join(rows)
 

@@ -54,10 +54,10 @@ def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_r
     red, green, missing = judged(scenario(RED, "passed"), scenario(GREEN, "broken", "found: the API is gone"))
     assert not red.detected
     assert green.false_alarm
-    assert (missing.verdict, missing.expected) == ("missing", False)
-    page = table.page([red, green, missing], 90.0, "FAULT")
+    assert (missing.verdict, missing.expected) == ("not run", False)
+    page = table.page([red, green, missing], "FAULT")
     assert "- `gateway-down vlan=1993`: broken, wanted passed" in page
-    assert "- `duplicate-ip vlan=2024 address=192.168.24.1`: missing: either host answers" in page
+    assert "- `duplicate-ip vlan=2024 address=192.168.24.1`: expected to be missed, either host answers" in page
     assert "| not run | 1 of 3 (33 %) |" in page
 
 
