@@ -243,7 +243,7 @@ class Run:
         if self._of(item) is None:
             return
         if self.record.broken:
-            pytest.skip(f"not run, since the environment broke: {self.record.broken.splitlines()[0]}")
+            pytest.skip(f"not run, since the environment broke: {_cause(self.record.broken)}")
         lab = self.lab()
         lab.still_alone()
         capabilities = lab.capabilities
@@ -354,6 +354,12 @@ def _times(text: str) -> int:
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
     """SIGTERM ends a run as Ctrl-C does: with everything put back."""
     raise KeyboardInterrupt
+
+
+def _cause(broken: str) -> str:
+    """What was wanted and what was found instead, in one line."""
+    first, *rest = broken.splitlines()
+    return "; ".join([first, *(line for line in rest if line.startswith(("found: ", "last seen: ")))][:2])
 
 
 def _say(error: BaseException) -> str:

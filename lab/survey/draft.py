@@ -218,8 +218,6 @@ def _images(found: Survey) -> Iterator[str]:
     yield "    boot-s: 300"
     yield f"pod-image: {POD_IMAGE} # busybox: ping, arping"
     yield "# registry-mirrors: {quay.io: mirror.example:5000/quay} # FILL IN where nodes cannot reach the registries"
-    if found.storage:
-        yield f"# storage classes: {', '.join(found.storage)} (runs make no volumes)"
 
 
 def _outside() -> Iterator[str]:

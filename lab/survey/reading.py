@@ -18,7 +18,6 @@ from lab.target.inventory import LABELS, WORKERS, Component, Platform
 from lab.target.platform import settled_platform
 
 T = TypeVar("T")
-STORAGE = Kind("storage.k8s.io/v1", "StorageClass")
 ANY_NODE = "kubernetes.io/os=linux"
 CONTROL = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
@@ -36,7 +35,6 @@ class Survey:
     states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     attachments: tuple[Obj, ...] = ()
     images: Mapping[str, int] = field(default_factory=dict)
-    storage: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property
@@ -70,12 +68,11 @@ def survey(client: Client) -> Survey:
     states = {str(s["metadata"]["name"]): (s.get("status") or {}).get("currentState") or {} for s in look.all_of(NNS)}
     attachments = look.all_of(NAD)
     images = _images([*look.all_of(VM), *look.all_of(VMI)])
-    storage = tuple(str(s["metadata"]["name"]) for s in look.all_of(STORAGE))
     platform = look.ask("pods of the platform", lambda: settled_platform(client, unknown), unknown)
     return Survey(
         client.server, version, platform, selector, tuple(workers),
         {name: state for name, state in states.items() if name in names},
-        tuple(attachments), images, storage, tuple(look.unread),
+        tuple(attachments), images, tuple(look.unread),
     )  # fmt: skip
 
 

@@ -29,7 +29,6 @@ GROUPS = {
     "/apis/k8s.cni.cncf.io/v1": ("NetworkAttachmentDefinition",),
     "/apis/coordination.k8s.io/v1": ("Lease",),
     "/apis/authorization.k8s.io/v1": ("SelfSubjectAccessReview",),
-    "/apis/storage.k8s.io/v1": ("StorageClass",),
 }  # fmt: skip
 NAMESPACED = {"NetworkAttachmentDefinition", "VirtualMachine", "VirtualMachineInstance",
               "VirtualMachineInstanceMigration", "Lease", "KubeVirt"}  # fmt: skip
@@ -104,7 +103,7 @@ class FakeCluster(FakeApi):
             [{"metadata": {"name": n}, "status": {"currentState": s}} for n, s in self.states.items()]))  # fmt: skip
         empty = ("/api/v1/namespaces", "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies",
                  "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", "/apis/kubevirt.io/v1/virtualmachines",
-                 "/apis/kubevirt.io/v1/virtualmachineinstances", "/apis/storage.k8s.io/v1/storageclasses",
+                 "/apis/kubevirt.io/v1/virtualmachineinstances",
                  "/apis/migrations.kubevirt.io/v1alpha1/migrationpolicies")  # fmt: skip
         for path in empty:
             self.objects(path)
@@ -114,11 +113,8 @@ class FakeCluster(FakeApi):
         self.say("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review)
 
     def group(self, base: str, kinds: tuple[str, ...]) -> None:
-        listed = [{"name": PLURALS.get(k, f"{k.lower()}s" if not k.endswith("ss") else f"{k.lower()}es"), "kind": k,
+        listed = [{"name": PLURALS.get(k, f"{k.lower()}s"), "kind": k,
                    "namespaced": k in NAMESPACED} for k in kinds]  # fmt: skip
-        for entry in listed:
-            if entry["kind"] == "StorageClass":
-                entry["name"] = "storageclasses"
         self.say(f"GET {base}", lambda r: web.json_response({"resources": listed}))
 
     def objects(self, path: str, *objects: dict[str, Any]) -> None:
