@@ -63,7 +63,7 @@ CONFTEST = """
         def sources(self):
             from lab.evidence.collect import Sources
 
-            def refuse(kind, namespace=None, labels=""):
+            def refuse(kind, namespace=None, labels="", deadline=None):
                 raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1")
 
             return Sources(SimpleNamespace(list=refuse), self.target, ["worker-1"]) if OPEN_FAILS else None

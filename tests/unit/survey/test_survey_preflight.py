@@ -203,6 +203,13 @@ def test_an_outside_host_that_fails_and_a_gateway_that_is_silent_are_red(cluster
     assert "faults" in reds(doctor(cluster, tmp_path, dead))
 
 
+def test_an_outside_host_that_is_the_gateway_proves_nothing(cluster: FakeCluster, tmp_path: Path) -> None:
+    itself = "outside: {gw: {exec: [sh, -c, 'echo 2: eth0 inet 192.0.2.1/24 scope global']}}"
+    text = TARGET.replace("outside: {gw: {exec: [sh, -c, 'exit $0', '0']}}", itself)
+    unknown = {f.subject: f.seen for f in doctor(cluster, tmp_path, text) if f.state == "unknown"}
+    assert unknown["VLAN 7"] == "gw is the gateway 192.0.2.1 itself"
+
+
 def test_what_the_credentials_do_not_allow_is_unknown_and_names_the_refusal(
     cluster: FakeCluster, tmp_path: Path
 ) -> None:
