@@ -42,5 +42,9 @@ class NodeRule:
         run, chain = site.node(arguments["node"]), self.chain(arguments)
         if f"chain {chain} " in await run(["nft", "list", "ruleset"]):
             await run(["nft", f"delete chain inet {TABLE} {chain}"])
-        if f"chain {chain} " in await run(["nft", "list", "ruleset"]):
+        found = await run(["nft", "list", "ruleset"])
+        # An empty table does nothing, and would stand out as the node's own for ever.
+        if f"table inet {TABLE} {{\n}}" in found:
+            await run(["nft", f"delete table inet {TABLE}"])
+        if f"chain {chain} " in found:
             raise FaultError(f"wanted no chain {chain} on {arguments['node']}", "it is still there")
