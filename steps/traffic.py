@@ -7,14 +7,16 @@ disturbance, with all its repeats (`--repeat`); with `--measure` it is noted ins
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from pytest_bdd import given, then, when
 
 from lab.core import trace
-from lab.core.errors import Inconclusive, ProductFailure
+from lab.core.errors import Inconclusive, NeedUnmet, ProductFailure, WaitHopeless
 from lab.diagnosis import traffic as judge
 from lab.evidence.measured import document
+from lab.kubevirt.migration import Migration
 from lab.topology import disruption
 from lab.topology.scene import Scene
 from lab.topology.traffic import Traffic
@@ -31,6 +33,7 @@ def traffic(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Traffic]:
         plugin.run_of(request.config).keep(request.node, "traffic", document(made))
 
 
+ALLOW_POST_COPY = "set the sysctl vm.unprivileged_userfaultfd to 1 on the workers"
 Judged = Callable[[Callable[[], None]], None]
 
 
@@ -91,22 +94,70 @@ def bandwidth(scene: Scene, bandwidth: str) -> None:
     disruption.limit(scene, {"bandwidthPerMigration": bandwidth})
 
 
+@given(sentence("migrations may slow the guest down, and send {bandwidth} per second"))
+def auto_converge(scene: Scene, bandwidth: str) -> None:
+    """Auto-converge: QEMU takes the guest's processors away when it writes faster than is sent."""
+    disruption.limit(scene, {"allowAutoConverge": True, "bandwidthPerMigration": bandwidth})
+
+
+@given(sentence("migrations may go on by post-copy after {seconds:d} s, and send {bandwidth} per second"))
+def post_copy(scene: Scene, seconds: int, bandwidth: str) -> None:
+    """The guest goes first then, and its memory follows as it is asked for. The time is that of a guest of 1 GiB."""
+    settings = {"allowPostCopy": True, "completionTimeoutPerGiB": seconds, "bandwidthPerMigration": bandwidth}
+    disruption.limit(scene, settings)
+
+
+@given(sentence("{name:VM} is on the worker of {other:VM}"))
+def shares_a_worker(scene: Scene, name: str, other: str) -> None:
+    """It is moved there, unless it was put there."""
+    if scene.guest(name).node != scene.guest(other).node:
+        scene.migrate(name, scene.guest(other).node)
+
+
+@given(sentence("{name:VM} keeps writing to {mib:d} MiB of its memory"), target_fixture="busy_folder")
+def keeps_writing(scene: Scene, name: str, mib: int) -> str:
+    """And compares what it wrote, over and over, until the end of the scenario."""
+    return disruption.keep_busy(scene, name, mib)
+
+
+@when(sentence("{name:VM} and {other:VM} migrate at the same time under this traffic"))
+def migrate_together(scene: Scene, traffic: Traffic, name: str, other: str) -> None:
+    """Both wherever the scheduler wants."""
+    traffic.through(lambda: disruption.together(scene, (name, other)), f"{name} and {other} migrate")
+
+
+@when(sentence("{name:VM} migrates under this traffic, where the workers can do post-copy"))
+def migrates_by_post_copy(scene: Scene, traffic: Traffic, request: pytest.FixtureRequest, name: str) -> None:
+    """Skipped in QEMU's words where they cannot (broken with `--require-all`); the VM must be where it was then."""
+    try:
+        traffic.through(lambda: scene.migrate(name), f"{name} migrates by post-copy")
+    except WaitHopeless as refusal:
+        if reason := judge.no_post_copy(refusal):
+            judge.stayed(scene.guest(name), scene.state(name))
+            if request.config.option.require_all:
+                raise NeedUnmet(
+                    "post-copy (--require-all)", reason, scene.site.target.name, ALLOW_POST_COPY
+                ) from refusal
+            pytest.skip(f"{reason}: {ALLOW_POST_COPY}")
+        raise
+
+
 @when(sentence("{name:VM} migrates to another worker under this traffic"))
 def migrates(scene: Scene, traffic: Traffic, name: str) -> None:
     """Wherever the scheduler wants."""
-    traffic.through(lambda: scene.migrate(name))
+    traffic.through(lambda: scene.migrate(name), f"{name} migrates")
 
 
 @when(sentence("a migration of {name:VM} is cancelled in the middle under this traffic"))
 def cancelled(scene: Scene, traffic: Traffic, name: str) -> None:
     """While its memory is sent."""
-    traffic.through(lambda: disruption.cancel(scene, name))
+    traffic.through(lambda: disruption.cancel(scene, name), f"a migration of {name} is cancelled")
 
 
 @when(sentence("the worker of {name:VM} is drained of it under this traffic"))
 def drained(scene: Scene, traffic: Traffic, name: str) -> None:
     """Cordoned, and the VM's pod evicted."""
-    traffic.through(lambda: disruption.drain(scene, name))
+    traffic.through(lambda: disruption.drain(scene, name), f"the worker of {name} is drained")
 
 
 @then(sentence("the longest gap is under {limit:SPAN}"))
@@ -143,3 +194,38 @@ def stayed(scene: Scene, name: str) -> None:
 def left(scene: Scene, name: str) -> None:
     """Running elsewhere, as the platform reports."""
     judge.left(scene.guest(name), scene.state(name))
+
+
+def _moves(traffic: Traffic) -> list[Migration]:
+    """The migrations of the last disturbance."""
+    return [done for done in (one.done for one in traffic.latest) if isinstance(done, Migration)]
+
+
+@then(sentence("{name:VM} was sent at no more than {size:SIZE} per second"))
+def sent_within(scene: Scene, traffic: Traffic, judged: Judged, name: str, size: float) -> None:
+    """By QEMU's own figures and by the clock."""
+    for done in _moves(traffic):
+        info = disruption.job(scene, name, done)
+        trace.note(done.name, f"QEMU sent {info}")
+        judged(partial(judge.sent_within, done, info, size))
+
+
+@then(sentence("the migration was made by {mode:MODE}"))
+def made_by(traffic: Traffic, mode: tuple[str, dict[str, object]]) -> None:
+    """`pre-copy`, `pre-copy with auto-converge` or `post-copy`, as the instance tells it."""
+    for done in _moves(traffic):
+        judge.made_by(done, *mode)
+
+
+@then("they were on their way at the same time")
+def at_the_same_time(traffic: Traffic) -> None:
+    """Memory of both was being sent at one moment."""
+    for done in (one.done for one in traffic.latest):
+        if isinstance(done, disruption.Together):
+            judge.at_the_same_time(done)
+
+
+@then(sentence("{name:VM} reads from its memory what it wrote"))
+def kept_memory(scene: Scene, busy_folder: str, name: str) -> None:
+    """And goes on writing."""
+    judge.kept_memory(name, disruption.written(scene, name, busy_folder))

@@ -66,6 +66,27 @@ def session_kind(text: str) -> str:
 
 session_kind.pattern = "TCP|SSH"  # type: ignore[attr-defined]
 
+
+def size_mib(text: str) -> float:
+    """`24Mi` or `1Gi`, in MiB."""
+    return float(text[:-2]) * (1024 if text.endswith("Gi") else 1)
+
+
+size_mib.pattern = r"\d+[MG]i"  # type: ignore[attr-defined]
+
+
+def migration_mode(text: str) -> tuple[str, dict[str, object]]:
+    """The mode of a migration as KubeVirt spells it, and what its configuration must say."""
+    return MODES[text]
+
+
+MODES: dict[str, tuple[str, dict[str, object]]] = {
+    "pre-copy": ("PreCopy", {}),
+    "pre-copy with auto-converge": ("PreCopy", {"allowAutoConverge": True}),
+    "post-copy": ("PostCopy", {"allowPostCopy": True}),
+}
+migration_mode.pattern = "|".join(sorted(MODES, key=len, reverse=True))  # type: ignore[attr-defined]
+
 TYPES = {
     "VM": vm_name,
     "NET": net_name,
@@ -74,6 +95,8 @@ TYPES = {
     "MAC": mac_address,
     "SPAN": span_ms,
     "SESSION": session_kind,
+    "SIZE": size_mib,
+    "MODE": migration_mode,
 }
 
 

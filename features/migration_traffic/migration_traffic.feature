@@ -50,3 +50,44 @@ Feature: What a migration does to traffic
     And vm-a gets an answer over UDP from the gateway of VLAN 2024
     And vm-a gets an answer over HTTP from the outside host of VLAN 2024
     And vm-a gets an answer over DNS from the outside host of VLAN 2024
+
+  Scenario: A VM leaves the worker that it shares with its peer, then both move at the same time
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And a VM vm-a on VLAN 2024
+    And a VM vm-b on VLAN 2024
+    And vm-b is on the worker of vm-a
+    And vm-b pings vm-a all the time
+    And vm-a pings the gateway of VLAN 2024 all the time
+    And a TCP session is open between vm-b and vm-a
+    When vm-b migrates to another worker under this traffic
+    Then the longest gap is under 2 seconds
+    And the TCP session survived
+    When vm-a and vm-b migrate at the same time under this traffic
+    Then they were on their way at the same time
+    And the longest gap is under 3 seconds
+    And the TCP session survived
+    And vm-a kept its address
+    And vm-b kept its address
+
+  Scenario: A VM that keeps writing to its memory moves, no faster than a policy allows, and loses nothing
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And a VM vm-a on VLAN 2024
+    And vm-a keeps writing to 8 MiB of its memory
+    And migrations may slow the guest down, and send 32Mi per second
+    And the gateway of VLAN 2024 pings vm-a all the time
+    When vm-a migrates to another worker under this traffic
+    Then vm-a was sent at no more than 32Mi per second
+    And the migration was made by pre-copy with auto-converge
+    And the longest gap is under 3 seconds
+    And vm-a reads from its memory what it wrote
+
+  Scenario: A VM that keeps writing to its memory goes first, and its memory follows
+    Given the policy ovs-br1-vlan-trunk is applied without spanning tree
+    And a VM vm-a on VLAN 2024
+    And vm-a keeps writing to 8 MiB of its memory
+    And migrations may go on by post-copy after 1 s, and send 16Mi per second
+    And the gateway of VLAN 2024 pings vm-a all the time
+    When vm-a migrates under this traffic, where the workers can do post-copy
+    Then the migration was made by post-copy
+    And the longest gap is under 1 second
+    And vm-a reads from its memory what it wrote

@@ -6,15 +6,23 @@ What lies within the error of a clock is inconclusive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from lab.core import clock
 from lab.core.errors import Inconclusive, LabError, ProductFailure
+from lab.guest.busy import Written
 from lab.kubevirt.interfaces import VmiState
+from lab.kubevirt.jobinfo import JobInfo
+from lab.kubevirt.migration import Migration
 from lab.probes.series import Series
+from lab.topology.disruption import Together
 from lab.topology.scene import GuestVm
 from lab.topology.traffic import Disturbance, Measurement, Traffic
 
+SLACK = 0.25
+"""Of a bandwidth: the end of a migration is sent without limit."""
+NO_POST_COPY = re.compile(r"Postcopy is not supported[^\n]*")
 SESSIONS = {"TCP": "tcp", "SSH": "ssh"}
 SILENT_MS = 2000.0
 """Of a session that is silent up to its end: its last records may be on their way for a while on a busy machine, and
@@ -81,6 +89,60 @@ def left(guest: GuestVm, state: VmiState) -> None:
     before = guest.visited[-2] if len(guest.visited) > 1 else guest.node
     if state.node == before or state.phase != "Running":
         raise ProductFailure(f"{guest.name} Running elsewhere than on {before}", f"it is {state.phase} on {state.node}")
+
+
+def sent_within(done: Migration, info: JobInfo, limit_mib: float) -> None:
+    """Raises ProductFailure when a guest was sent faster than its policy allows, or the policy was not used at all.
+
+    QEMU counts what it sends with the guest stopped, too, which has no limit: hence the tolerance."""
+    asked = done.state.get("migrationConfiguration") or {}
+    policy = done.state.get("migrationPolicyName")
+    took = (done.timeline.moments[-1][1] - done.timeline.moments[0][1]) * 1000
+    least = info.processed_mib / limit_mib * 1000 * (1 - SLACK)
+    wrong = []
+    if not policy:
+        wrong.append(f"no policy was used: the instance says {asked.get('bandwidthPerMigration')!r}")
+    if info.elapsed_ms < least:
+        wrong.append(f"QEMU sent {info}")
+    if took < least:
+        wrong.append(f"it was over {took / 1000:.1f} s after it was asked for, and {info.processed_mib} MiB were sent")
+    _raise(f"{done.name} sent at no more than {limit_mib:g} MiB/s", wrong, [])
+
+
+def made_by(done: Migration, mode: str, wanted: Mapping[str, object]) -> None:
+    """Raises ProductFailure when a migration was of another mode (PreCopy, PostCopy), or had other settings."""
+    asked = done.state.get("migrationConfiguration") or {}
+    wrong = [f"{key} is {asked.get(key)!r}, not {value!r}" for key, value in wanted.items() if asked.get(key) != value]
+    if done.state.get("mode") != mode:
+        wrong.append(f"its mode is {done.state.get('mode')!r}")
+    _raise(f"{done.name} made by {mode}", wrong, [])
+
+
+def at_the_same_time(done: Together) -> None:
+    """Raises ProductFailure when migrations were made one after the other, Inconclusive when that cannot be told."""
+    sending = {move.name: move.timeline.sending() for move in done.moves}
+    unseen = [f"{name}: no pre-copy was seen" for name, seen in sending.items() if seen is None]
+    spans = [seen for seen in sending.values() if seen]
+    apart = []
+    if not unseen and max(begin for begin, _ in spans) >= min(end for _, end in spans):
+        apart = [f"{name}: {clock.stamp(seen[0])} to {clock.stamp(seen[1])}" for name, seen in sending.items() if seen]
+    _raise("the VMs sent at the same time", apart, unseen)
+
+
+def kept_memory(name: str, found: Written) -> None:
+    """Raises ProductFailure when a busy guest reads something else than it wrote, or has stopped writing."""
+    if any(word in found.differs for word in ("differ", "EOF")):
+        raise ProductFailure(f"{name} to read what it wrote", f"in round {found.after + 1}: {found.differs}")
+    if found.differs:
+        raise Inconclusive(f"{name} to keep writing to its memory", found.differs, name)
+    if found.after <= found.before:
+        raise ProductFailure(f"{name} to go on writing to its memory", f"it stands still in round {found.after + 1}")
+
+
+def no_post_copy(error: LabError) -> str:
+    """Why the workers cannot do post-copy, if that is why a migration failed; else ""."""
+    found = NO_POST_COPY.search(str(error))
+    return f"post-copy: {found[0]}" if found else ""
 
 
 def _each(traffic: Traffic, kind: str) -> Iterable[tuple[Measurement[Disturbance], Series]]:

@@ -7,6 +7,7 @@ milliseconds late. So gaps in traffic are held against what was seen, not agains
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.access.kinds import Obj
@@ -42,6 +43,12 @@ class Timeline:
         """(phase, begin, end) of all but the last, which has no end."""
         return tuple((name, a, b) for (name, a), (_, b) in itertools.pairwise(self.moments))
 
+    def sending(self) -> tuple[float, float] | None:
+        """When memory was sent, from pre-copy to the switch-over (or the end); None when no pre-copy was seen."""
+        seen = dict(self.moments)
+        began = seen.get(PRE_COPY)
+        return None if began is None else (began, seen.get(SWITCH_OVER, self.moments[-1][1]))
+
     def at(self, moment: float) -> str:
         """The phase of a moment; "before" the request there was none."""
         found = "before it"
@@ -57,6 +64,11 @@ class Timeline:
                 return f"at the {SWITCH_OVER}"
         first, last = self.at(begin), self.at(end)
         return first if first == last else f"from {first} to {last}"
+
+
+def merged(lines: Iterable[Timeline]) -> Timeline:
+    """Several migrations' moments as one line: a gap is then at whichever's switch-over it is."""
+    return Timeline(tuple(sorted((moment for line in lines for moment in line.moments), key=lambda moment: moment[1])))
 
 
 class Recorder:

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
-from lab.core.errors import Inconclusive, ProductFailure
+from lab.core.errors import Inconclusive, ProductFailure, WaitHopeless
 from lab.diagnosis import traffic as judge
 from lab.evidence.measured import answers, document
+from lab.guest.busy import Written
 from lab.kubevirt.interfaces import GuestInterface, VmiState
+from lab.kubevirt.jobinfo import JobInfo
 from lab.kubevirt.migration import Migration
 from lab.kubevirt.timeline import Timeline
 from lab.probes.clocks import Stretch
 from lab.probes.series import Frame, Series, series
 from lab.target.inventory import Segment
+from lab.topology.disruption import Together
 from lab.topology.scene import GuestVm
 from lab.topology.traffic import Addresses, Measurement
 
@@ -121,12 +124,89 @@ def test_where_a_vm_is_after_a_cancelled_migration_and_after_a_drain() -> None:
         judge.left(GUEST, vmi(phase="Failed"))
 
 
+def test_percentiles_are_apart_for_each_disturbance() -> None:
+    found = seen(pings(range(280, 310)), pings(range(280, 300)), pings(range(280, 285)))
+    found.latest = [
+        replace(m, what=what) for m, what in zip(found.latest, ("moves", "moves", "is drained"), strict=True)
+    ]
+    title = "ping gateway-2024 -> vm-a"
+    summary = [(r["disturbance"], r["longest_gap_ms"][title]) for r in document(found)["repeats"]]
+    assert [(what, one["count"], one["p50"], one["p100"]) for what, one in summary] == [
+        ("moves", 2, 200.0, 300.0),
+        ("is drained", 1, 50.0, 50.0),
+    ]
+
+
+def moved(seconds: float = 4.2, at: float = 100.0, **state: object) -> Migration:
+    """A migration that was over after so many seconds."""
+    line = Timeline(
+        (("pending", at), ("pre-copy", at + 0.2), ("switch-over", at + seconds - 0.1), ("done", at + seconds))
+    )
+    account = {"migrationPolicyName": "demo", "mode": "PreCopy", "migrationConfiguration": {"allowAutoConverge": True}}
+    return Migration("vm-a-x", "worker-1", "worker-2", seconds, line, {**account, **state})
+
+
+def test_a_bandwidth_is_kept_by_qemus_figures_by_the_clock_and_by_a_policy() -> None:
+    judge.sent_within(moved(), JobInfo(3900, 96, 2, 0), 24)
+    with pytest.raises(ProductFailure, match=r"at no more than 24 MiB/s[\s\S]*QEMU sent 96 MiB in 1\.1 s"):
+        judge.sent_within(moved(), JobInfo(1100, 96, 2, 0), 24)
+    with pytest.raises(ProductFailure, match=r"over 1\.5 s after it was asked for, and 96 MiB were sent"):
+        judge.sent_within(moved(1.5), JobInfo(3900, 96, 2, 0), 24)
+    with pytest.raises(ProductFailure, match="no policy was used"):
+        judge.sent_within(moved(migrationPolicyName=None), JobInfo(3900, 96, 2, 0), 24)
+
+
+def test_how_a_migration_was_made_is_the_instances_word() -> None:
+    judge.made_by(moved(), "PreCopy", {"allowAutoConverge": True})
+    with pytest.raises(ProductFailure, match="allowAutoConverge is False, not True"):
+        judge.made_by(
+            moved(migrationConfiguration={"allowAutoConverge": False}), "PreCopy", {"allowAutoConverge": True}
+        )
+    with pytest.raises(ProductFailure, match="its mode is 'PreCopy'"):
+        judge.made_by(moved(), "PostCopy", {})
+
+
+def test_migrations_at_the_same_time_overlap() -> None:
+    together = Together((moved(3.0, 100.0), replace(moved(3.0, 102.0), name="vm-b-x")))
+    judge.at_the_same_time(together)
+    assert (together.name, together.seconds) == ("vm-a-x and vm-b-x", 3.0)
+    assert together.timeline.during(102.8, 102.95) == "at the switch-over"
+    assert together.timeline.during(104.7, 104.95) == "at the switch-over"
+    with pytest.raises(ProductFailure, match=r"at the same time[\s\S]*vm-b-x: 1970-01-01T00:01:43\.2"):
+        judge.at_the_same_time(Together((moved(3.0, 100.0), replace(moved(3.0, 103.0), name="vm-b-x"))))
+    unseen = replace(moved(), timeline=Timeline((("pending", 100.0), ("done", 104.0))))
+    with pytest.raises(Inconclusive, match="no pre-copy was seen"):
+        judge.at_the_same_time(Together((moved(), unseen)))
+
+
+def test_a_busy_guest_reads_what_it_wrote_and_goes_on() -> None:
+    judge.kept_memory("vm-a", Written(7, 9, ""))
+    with pytest.raises(ProductFailure, match=r"in round 8: a written differ: byte 4097"):
+        judge.kept_memory("vm-a", Written(7, 7, "a written differ: byte 4097, line 13"))
+    with pytest.raises(ProductFailure, match="stands still in round 8"):
+        judge.kept_memory("vm-a", Written(7, 7, ""))
+    with pytest.raises(Inconclusive, match="No space left"):
+        judge.kept_memory("vm-a", Written(7, 7, "cp: write error: No space left on device"))
+
+
+def test_workers_that_cannot_do_post_copy_are_told_from_a_migration_that_failed() -> None:
+    def ended(reason: str) -> WaitHopeless:
+        return WaitHopeless("vm-a-x", "it to be over", reason=reason, last="phase Failed", elapsed=1.0)
+
+    command = "unable to execute QEMU command 'migrate-set-capabilities'"
+    refused = ended(f"Live migration failed: {command}: Postcopy is not supported: Userfaultfd not available")
+    assert judge.no_post_copy(refused) == "post-copy: Postcopy is not supported: Userfaultfd not available"
+    assert judge.no_post_copy(ended("Live migration stuck for 150 seconds")) == ""
+
+
 def test_the_record_keeps_every_number_and_every_answer() -> None:
     body = document(seen(pings(range(280, 310)), pings(range(280, 300))))
     assert json.loads(json.dumps(body)) == body
     assert body["longest_gap_ms"] == {
         "ping gateway-2024 -> vm-a": {"count": 2, "p50": 200.0, "p90": 300.0, "p99": 300.0, "p100": 300.0}
     }
+    assert [one["disturbance"] for one in body["measurements"]] == ["", ""]
+    assert body["repeats"] == [{"disturbance": "", "longest_gap_ms": body["longest_gap_ms"]}]
     first = body["measurements"][0]
     assert [p["phase"] for p in first["phases"]] == ["pending", "scheduling", "pre-copy", "switch-over", "done"]
     assert first["clocks"]["vm-a"][0] | {"from": "", "to": ""} == {
