@@ -106,7 +106,7 @@ def _measured(document: Mapping[str, Any]) -> Move:
     return Move(
         name=name,
         vm=name,
-        way=f"disturbance {document['number']}" if document.get("number") else "",
+        way=str(document.get("disturbance") or (f"disturbance {document['number']}" if document.get("number") else "")),
         seconds=float(document.get("seconds") or 0),
         phases=[(phase, at - base) for phase, at in moments],
         probes=[_probe(s, base) for s in series],

@@ -103,7 +103,7 @@ def drain(scene: Scene, name: str) -> Migration:
         done = interrupt.evict(client, guest.namespace, name, deadline=Deadline.after(MIGRATE_S))
     finally:
         _uncordon(client, node)
-    guest.visited.append(done.target)
+    scene.moved(name, done)
     return done
 
 

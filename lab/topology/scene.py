@@ -315,13 +315,17 @@ class Scene:
             seconds = round(time.monotonic() - began, 3)
             facts.tell(name, facts.Migration(name, "", guest.node, to, seconds, failed=error.headline))
             raise
-        guest.visited.append(done.target)
-        trace.note(guest.name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
+        self.moved(name, done)
+        return done
+
+    def moved(self, name: str, done: migration.Migration) -> None:
+        """Remember and tell that a VM has moved, however that was brought about."""
+        self.guest(name).visited.append(done.target)
+        trace.note(name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
         moments = done.timeline.moments
         phases = tuple(facts.Phase(phase, round(at - moments[0][1], 3)) for phase, at in moments)
         seconds = round(done.seconds, 3)
         facts.tell(name, facts.Migration(name, done.name, done.source, done.target, seconds, phases))
-        return done
 
     def fate(self, name: str) -> Fate:
         """How far a VM gets that need not get far. Raises as kubevirt.fate."""
