@@ -59,6 +59,24 @@ def enabled(pod: Obj, siblings: list[Obj]) -> bool:
     return (pod["metadata"]["uid"] == target["metadata"]["uid"]) is ready
 
 
+def port_words(name: str, namespace: str, port: Port) -> list[str]:
+    """The words of `ovn-nbctl` that write a pod's port.
+
+    One that is off has no addresses, as upstream's (addLogicalPortToNetwork): with them OVN would drop, on this node,
+    what is for the guest that still runs, or already runs, on another.
+    """
+    addresses = [port.addresses] if port.on else []
+    options = [f"options:iface-id-ver={port.version}"] if port.version else []
+    return [
+        "--may-exist", "lsp-add", port.switch, name,
+        "--", "lsp-set-addresses", name, *addresses,
+        "--", "lsp-set-port-security", name, port.addresses,
+        "--", "lsp-set-enabled", name, "enabled" if port.on else "disabled",
+        "--", "set", "Logical_Switch_Port", name,
+        f"external_ids:namespace={namespace}", "external_ids:pod=true", *options,
+    ]  # fmt: skip
+
+
 def _notes(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
@@ -247,15 +265,7 @@ class OvnKube:
         ports = self._ports.setdefault(key, {})
         if ports.get(name) == port:
             return False
-        options = [f"options:iface-id-ver={port.version}"] if port.version else []
-        await self.ctx.northbound.ctl(
-            "--may-exist", "lsp-add", port.switch, name,
-            "--", "lsp-set-addresses", name, port.addresses,
-            "--", "lsp-set-port-security", name, port.addresses,
-            "--", "lsp-set-enabled", name, "enabled" if port.on else "disabled",
-            "--", "set", "Logical_Switch_Port", name,
-            f"external_ids:namespace={pod['metadata']['namespace']}", "external_ids:pod=true", *options,
-        )  # fmt: skip
+        await self.ctx.northbound.ctl(*port_words(name, pod["metadata"]["namespace"], port))
         log.info("port %s %s on %s", name, "enabled" if port.on else "disabled", port.switch)
         ports[name] = port
         return True

@@ -9,7 +9,7 @@ from lab.embedded.errors import LabError
 from lab.embedded.model.spec import NodeSpec
 from lab.embedded.node import podnetwork as net
 from lab.embedded.node.addresses import Pool
-from lab.embedded.node.ovnkube import address_of, default_entry
+from lab.embedded.node.ovnkube import Port, address_of, default_entry, port_words
 from lab.embedded.node.podnetwork import is_route
 
 ME, OTHER = (net.member(NodeSpec(f"worker-{index}", index)) for index in (1, 2))
@@ -157,3 +157,11 @@ def test_addresses_given_earlier_are_held() -> None:
     assert str(pool.take("b")) == "10.128.0.4"
     assert pool.hold("foreign", IPv4Address("10.128.2.3"))
     assert str(pool.take("foreign")) == "10.128.0.5"
+
+
+def test_a_port_that_is_off_has_no_addresses_and_keeps_its_port_security() -> None:
+    on, off = (port_words("p", "demo", Port("s", "02:00:00:00:00:0a", on=on)) for on in (True, False))
+    assert "lsp-set-addresses p 02:00:00:00:00:0a -- lsp-set-port-security p 02:00:00:00:00:0a" in " ".join(on)
+    assert "lsp-set-addresses p -- lsp-set-port-security p 02:00:00:00:00:0a -- lsp-set-enabled p disabled" in " ".join(
+        off
+    )
