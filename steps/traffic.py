@@ -107,17 +107,27 @@ def post_copy(scene: Scene, seconds: int, bandwidth: str) -> None:
     disruption.limit(scene, settings)
 
 
-@given(sentence("{name:VM} is on the worker of {other:VM}"))
-def shares_a_worker(scene: Scene, name: str, other: str) -> None:
-    """It is moved there, unless it was put there."""
-    if scene.guest(name).node != scene.guest(other).node:
-        scene.migrate(name, scene.guest(other).node)
+@given(sentence("{name:VM} is on another worker than {other:VM}"))
+def apart(scene: Scene, name: str, other: str) -> None:
+    """It is moved away when it was put there."""
+    if scene.guest(name).node == scene.guest(other).node:
+        scene.migrate(name)
 
 
 @given(sentence("{name:VM} keeps writing to {mib:d} MiB of its memory"), target_fixture="busy_folder")
 def keeps_writing(scene: Scene, name: str, mib: int) -> str:
     """And compares what it wrote, over and over, until the end of the scenario."""
     return disruption.keep_busy(scene, name, mib)
+
+
+@when(sentence("{name:VM} migrates to the worker of {other:VM} under this traffic"))
+def joins(scene: Scene, traffic: Traffic, name: str, other: str) -> None:
+    """The peer's worker then has a port for it before it runs there. It is moved away again before each repeat."""
+    traffic.through(
+        lambda: scene.migrate(name, scene.guest(other).node),
+        f"{name} migrates to the worker of {other}",
+        before=lambda: apart(scene, name, other),
+    )
 
 
 @when(sentence("{name:VM} and {other:VM} migrate at the same time under this traffic"))

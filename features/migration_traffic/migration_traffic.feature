@@ -51,15 +51,15 @@ Feature: What a migration does to traffic
     And vm-a gets an answer over HTTP from the outside host of VLAN 2024
     And vm-a gets an answer over DNS from the outside host of VLAN 2024
 
-  Scenario: A VM leaves the worker that it shares with its peer, then both move at the same time
+  Scenario: A VM joins its peer on a worker, then both leave it at the same time
     Given the policy ovs-br1-vlan-trunk is applied without spanning tree
     And a VM vm-a on VLAN 2024
     And a VM vm-b on VLAN 2024
-    And vm-b is on the worker of vm-a
+    And vm-b is on another worker than vm-a
     And vm-b pings vm-a all the time
     And vm-a pings the gateway of VLAN 2024 all the time
     And a TCP session is open between vm-b and vm-a
-    When vm-b migrates to another worker under this traffic
+    When vm-b migrates to the worker of vm-a under this traffic
     Then the longest gap is under 2 seconds
     And the TCP session survived
     When vm-a and vm-b migrate at the same time under this traffic

@@ -91,14 +91,17 @@ class Traffic:
         """A flow that is to run over each disturbance from here on."""
         self._declared.append(flow)
 
-    def through(self, disturb: Callable[[], Disturbance], what: str = "") -> None:
-        """Disturb (in words: *what*) as often as is to be repeated, under all flows.
+    def through(
+        self, disturb: Callable[[], Disturbance], what: str = "", *, before: Callable[[], None] = lambda: None
+    ) -> None:
+        """Disturb (in words: *what*) as often as is to be repeated, under all flows; *before* each time, without them.
 
         Raises what the disturbance raises; UsageError without a flow; ProbeNotStarted, Inconclusive of the probes."""
         if not self._declared:
             raise UsageError("traffic to measure", "the scenario declares none", "", "a sentence such as `pings`")
         self.latest = []
         for _ in range(self.repeat):
+            before()
             self._look_at_addresses("before")
             made = replace(self._measure(disturb), what=what)
             self.latest.append(made)
