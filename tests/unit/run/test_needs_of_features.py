@@ -24,7 +24,7 @@ SAYS = (
     (r"\bVLAN (\d+)", "vlan:{}"),
     (r"gateway of VLAN (\d+) pings|between the gateway of VLAN (\d+)", "outside:vlan-{}"),
     (r"\bthe network (?!of\b)([a-z]+)\b", "network:{}"),
-    (r"outside host ([\w-]+)", "outside:{}"),
+    (r"outside host (?!of\b)([\w-]+)", "outside:{}"),
     (r"\bmigrates (?:to|back)", "migration"),
     (r"\bis drained", "drain"),
     (r"loses? (?:its|their) link|switch suspends|answers nobody", "faults"),
