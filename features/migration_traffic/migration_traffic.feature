@@ -50,6 +50,9 @@ Feature: What a migration does to traffic
     And vm-a gets an answer over UDP from the gateway of VLAN 2024
     And vm-a gets an answer over HTTP from the outside host of VLAN 2024
     And vm-a gets an answer over DNS from the outside host of VLAN 2024
+    Given the outside host of VLAN 2024 listens for announcements of vm-a
+    When vm-a migrates to another worker
+    Then the fabric learned by an announcement where vm-a is
 
   Scenario: A VM joins its peer on a worker, then both leave it at the same time
     Given the policy ovs-br1-vlan-trunk is applied without spanning tree

@@ -16,7 +16,7 @@ from lab.core.errors import Inconclusive, ProbeNotStarted
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.clocks import Stretch, Translation, translate
-from lab.probes.detached import Detached
+from lab.probes.detached import OVER, Detached
 from lab.probes.ping import parse_replies, parse_summary
 from lab.probes.replies import Replies, read_replies
 from lab.probes.series import Frame, Series, series
@@ -124,6 +124,13 @@ class ContinuousPing:
     def read(self, stretches: Sequence[Stretch]) -> Series:
         """What was seen, in the harness' time. Raises Inconclusive (the log contradicts itself, or is none)."""
         assert self._log is not None
+        if OVER in self._log.stderr and parse_summary(self._log.stdout[-_END:]) is None:
+            raise Inconclusive(
+                f"{self.title} to go on until it was stopped",
+                f"{OVER}, without a summary: {self._log.stderr.strip()[-_END:]}",
+                self.place,
+                "what ended it (out of memory, somebody else, a restart)? repeat it",
+            )
         return read_log(
             self._log.stdout,
             stretches,
@@ -147,7 +154,8 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
             f"answers in the log of ping {frame.place} -> {frame.target}", repr(text[-300:]), frame.place, "repeat it"
         )
     first = 1 if "icmp_seq=" in text else 0
-    if summary is not None and summary[0] < len(set(replies.seq)):
+    # Fewer lines than the ping says that it had answers are a log that lost some, not a network that did.
+    if summary is not None and not summary[1] <= len(set(replies.seq)) <= summary[0]:
         raise Inconclusive(
             f"the summary of ping {frame.place} -> {frame.target} to match its lines",
             f"{len(set(replies.seq))} answers, and: {text[-300:]!r}",

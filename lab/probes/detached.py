@@ -37,13 +37,16 @@ until sleep 0.02; seen; do
 done
 echo "runs $d"
 """
-# $1: folder, $2: tenths of a second to wait for one more line of $3, $4: signal.
+# $1: folder, $2: tenths of a second to wait for one more line of $3, $4: signal, $5: what to say when it is over.
 STOP = r"""
 cd "$1" || exit 1
 if [ "$2" -gt 0 ]; then
   n=0; b=$(grep -c "$3" log)
   until [ "$(grep -c "$3" log)" -gt "$b" ]; do n=$((n+1)); [ $n -gt "$2" ] && break; sleep 0.1; done
 fi
+read -r p <pid
+# One that nobody has reaped yet has ended as well.
+{ kill -0 "$p" && ! grep -q '^State:.Z' "/proc/$p/status"; } 2>/dev/null || echo "$5" >&2
 for p in $(cat pid pids 2>/dev/null); do kill -"$4" "$p" 2>/dev/null; done
 n=0
 while kill -0 $(cat pid) 2>/dev/null; do n=$((n+1)); [ $n -gt 20 ] && break; sleep 0.05; done
@@ -53,8 +56,9 @@ if command -v gzip >/dev/null && command -v base64 >/dev/null; then echo gz; gzi
 else echo as is; cat "$1/log"; fi
 rm -rf "$1"
 """
-_TENTHS = 50
+_LOOKS = 150
 _SHOWN = 400
+OVER = "it had ended before it was stopped"
 _GZIP = 31
 _LARGEST = 64 * 2**20
 """Of a log: what a guest packs may be a bomb."""
@@ -73,7 +77,7 @@ class Detached:
 
         Raises ProbeNotStarted with what it said, GuestUnreachable.
         """
-        words = ["sh", "-c", START, "sh", running, str(_TENTHS * 5), *argv]
+        words = ["sh", "-c", START, "sh", running, str(_LOOKS), *argv]
         with trace.span("probe", self.shell.place, f"start {self.name}", limit=deadline.remaining()):
             result = self.shell.run(words, deadline=deadline)
         word, _, rest = result.stdout.partition(" ")
@@ -99,7 +103,7 @@ class Detached:
 
         Raises Inconclusive (the log did not arrive whole), GuestUnreachable.
         """
-        words = ["sh", "-c", STOP, "sh", self.folder, str(int(wait_s * 10) if more else 0), more or "x", signal]
+        words = ["sh", "-c", STOP, "sh", self.folder, str(int(wait_s * 10) if more else 0), more or "x", signal, OVER]
         with trace.span("probe", self.shell.place, f"stop {self.name}", limit=deadline.remaining()):
             result = self.shell.run(words, deadline=deadline)
         log = unpacked(result.stdout) if result.ok else None

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive
+from lab.core.errors import EnvironmentTimeout, Inconclusive
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.detached import Detached
@@ -74,7 +75,7 @@ def read_iperf(text: str) -> tuple[int, float] | None:
 def throughput(
     client: Shell, server: Shell, address: str, tools: tuple[Toolbox, Toolbox], *, mib: int = 16, deadline: Deadline
 ) -> Throughput:
-    """From *client* to *server*, which is reached at *address*.
+    """From *client* to *server*, which is reached at *address*; 0 Mbit/s when it had no end within half of the time.
 
     Raises ToolMissing, ProbeNotStarted, Inconclusive, GuestUnreachable."""
     port = some_port()
@@ -89,11 +90,17 @@ def throughput(
         argv = ["sh", "-c", SOURCE, "sh", str(mib), *carrier(tools[0], address, port)]
         job.start(listening, running="up", deadline=deadline)
     with trace.span("probe", client.place, f"throughput to {address}", limit=deadline.remaining()) as span:
+        result, wanted = None, deadline.sub(deadline.remaining() / 2)
         try:
-            result = started(client.run(argv, deadline=deadline), argv[0])
+            with suppress(EnvironmentTimeout):
+                result = started(client.run(argv, deadline=wanted), argv[0])
         finally:
-            log = job.stop(more="" if both else "arrived", wait_s=2, signal="TERM", deadline=deadline)
-        seen = _judged(result, log, client.place, server.place, both)
+            log = job.stop(more="" if both or result is None else "arrived", wait_s=2, signal="TERM", deadline=deadline)
+        seen = (
+            Throughput(client.place, server.place, 0.0, 0, f"it had no end within {wanted.total:.0f} s")
+            if result is None
+            else _judged(result, log, client.place, server.place, both)
+        )
         span.observed(str(seen))
         return seen
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -123,7 +125,7 @@ def test_a_ping_that_ends_at_once_never_started(here: Here) -> None:
 
 
 def test_a_ping_without_answers_never_started_and_does_not_stay(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.probes.detached._TENTHS", 2)
+    monkeypatch.setattr("lab.probes.detached._LOOKS", 10)
     install(here, IPUTILS, answers="False")
     with pytest.raises(ProbeNotStarted, match="no success yet"):
         ContinuousPing(here, "10.0.0.1", tools()).start(Deadline.after(10))
@@ -200,3 +202,24 @@ def test_an_answer_seen_late_beside_a_pause_widens_the_error_and_is_said() -> No
     assert seen.gap_error_ms > 400
     assert [remark for remark in seen.remarks if "took 400 ms to be seen" in remark]
     assert (even.gap_error_ms, even.remarks) == (0.0, ())
+
+
+def test_a_log_that_lost_lines_is_inconclusive_and_never_loss() -> None:
+    lines = [f"[{100 + n / 100}] 64 bytes from 10.0.0.1: icmp_seq={n} ttl=64 time=1.00 ms" for n in range(1, 101)]
+    end = ["", "100 packets transmitted, 100 received, 0% packet loss, time 1000ms"]
+    assert read_log("\n".join(["PING", *lines, *end]), EVEN, FRAME).lost == 0
+    for kept in (lines[40:], [*lines[:30], *lines[31:]]):
+        with pytest.raises(Inconclusive, match="to match its lines"):
+            read_log("\n".join(["nonsense", *kept, *end]), EVEN, FRAME)
+
+
+def test_a_ping_that_somebody_killed_is_inconclusive_and_no_gap_to_the_end(here: Here) -> None:
+    install(here, IPUTILS)
+    probe = ContinuousPing(here, "10.0.0.1", look(here, deadline=Deadline.after(10)))
+    probe.start(Deadline.after(10))
+    [pid] = here.programs.glob("virtlab-probe.*/pid")
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    probe.stop(Deadline.after(3))
+    with pytest.raises(Inconclusive, match="it had ended before it was stopped"):
+        probe.read(EVEN)
+    assert here.left() == []

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from places import Here
 
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, ProbeNotStarted, ToolMissing, UsageError
+from lab.core.errors import Inconclusive, ProbeNotStarted, ProductFailure, ToolMissing, UsageError
 from lab.core.result import CommandResult
+from lab.diagnosis import probed
 from lab.probes.arp import arping_command, read_arping
 from lab.probes.clocks import Stretch
 from lab.probes.datagrams import Datagrams, receiver, sender
@@ -330,6 +331,19 @@ def test_a_throughput_by_dd_over_nc_is_what_arrived(here: Here) -> None:
     assert seen.sent == 4 * 2**20
     assert seen.mbit_s > 1
     assert "since iperf3 is not in both places" in str(seen)
+    assert here.left() == []
+
+
+def test_a_transfer_without_end_is_no_throughput_and_no_broken_tool(here: Here) -> None:
+    """As where small packets pass and large ones vanish: the connection stands, and nothing more comes."""
+    listens = (here.programs / "nc").read_text()
+    (here.programs / "nc").write_text(listens.replace("exec", '[ "$1" = -l ] || exec sleep 30\nexec'))
+    box = Toolbox("guest demo/a", ("bash",), "", "busybox", frozenset())
+    seen = throughput(here, here, "127.0.0.1", (box, box), mib=4, deadline=Deadline.after(10))
+    assert (seen.mbit_s, seen.sent) == (0.0, 0)
+    assert "it had no end within" in str(seen)
+    with pytest.raises(ProductFailure, match=r"1 Mbit/s from guest demo/a[^$]*0 Mbit/s over 0 MiB"):
+        probed.faster(seen, 1)
     assert here.left() == []
 
 
