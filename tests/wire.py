@@ -72,10 +72,6 @@ class Rule:
                 yield f"{key[:-1]} {value!r}", Rule(self.where, {**self.rule, key: rest}) if rest else None
 
 
-OPTIONAL = {Request("list", "storage.k8s.io", "storageclasses")}
-"""What `virtlab target init` also asks for, and does without where it may not."""
-
-
 def events(log: Path, agent: str = AGENT) -> Iterator[Obj]:
     """The entries of one client; discovery, health and reviews of oneself are open to everybody and left out."""
     for line in log.read_text(encoding="utf-8").splitlines():
@@ -135,7 +131,7 @@ def problems(log: Path) -> list[str]:
     Bodies are left alone where upstream's schemas are not at hand.
     """
     found, known = list(events(log)), rules()
-    asked = requests(found, known) - OPTIONAL
+    asked = requests(found, known)
     wrong = [f"deploy/rbac.yaml does not allow to {text}" for text in refused(asked, known)]
     for event in found if upstream.FOLDER.is_dir() else ():
         if event.get("requestObject") is not None:
