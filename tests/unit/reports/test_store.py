@@ -143,7 +143,7 @@ def test_history_shows_runs_and_what_flakes(tmp_path: Path, capsys: pytest.Captu
     assert main([*at, "--add", "r0", "--add", "r1"]) == 0
     out = capsys.readouterr().out
     assert out.index("r1") < out.index("r0")
-    assert "x+  1 of 2 passed, flaky  localnet: Scenario 1 of the tests" in out
+    assert "x+  1 of 2 passed, flaky: 50 % failed  localnet: Scenario 1 of the tests" in out
     assert main([*at, "--add", "nowhere"]) == 2
     assert main([*at, "--store", "sqlite:////nowhere/at/all.db"]) == 10
     assert "unable to open database file" in capsys.readouterr().err
