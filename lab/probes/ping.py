@@ -20,7 +20,7 @@ from lab.probes.observation import Observation, Outcome, started
 Flavour = Literal["iputils", "busybox"]
 _SUMMARY = re.compile(
     r"^(?:\d+\.\d+ )?(?P<sent>\d+) packets transmitted, (?P<received>\d+) (?:packets )?received"
-    r"(?:, \+(?P<duplicates>\d+) duplicates)?(?:, \+(?P<errors>\d+) errors)?",
+    r"(?:, \+?(?P<duplicates>\d+) duplicates)?(?:, \+(?P<errors>\d+) errors)?",
     re.M,
 )
 _REPLY = re.compile(

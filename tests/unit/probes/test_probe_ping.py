@@ -231,3 +231,15 @@ def test_the_neighbour_table_is_read() -> None:
 )
 def test_a_neighbour_is_three_valued(address: str, outcome: Outcome) -> None:
     assert read_neighbour(result(NEIGHBOURS), "a", address).outcome is outcome
+
+
+def test_busybox_counts_duplicates_without_a_plus() -> None:
+    found = parse_ping(
+        "64 bytes from 192.168.24.1: seq=0 ttl=64 time=2.724 ms\n"
+        "64 bytes from 192.168.24.1: seq=0 ttl=64 time=2.908 ms (DUP!)\n"
+        "64 bytes from 192.168.24.1: seq=1 ttl=64 time=5.973 ms\n\n"
+        "--- 192.168.24.1 ping statistics ---\n"
+        "2 packets transmitted, 2 packets received, 1 duplicates, 0% packet loss\n"
+    )
+    assert found is not None
+    assert (found.sent, found.received, found.duplicates) == (2, 2, 1)
