@@ -167,9 +167,9 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
         here = translate(replies.at, stretches, replies.seq)
     times, said = here.times, (*remarks, *(f"{frame.place}: {remark}" for remark in here.remarks))
     # Of an answer that took long to be seen nobody can tell whether it came before a pause or after it.
-    late = longest_trip_beside_the_gap(times, replies.ms) if here.step_error_ms else 0.0
+    late = trips_beside_the_gap(times, replies.ms) if here.step_error_ms else 0.0
     if late > LATE_MS:
-        said = (*said, f"{frame.place}: an answer beside its longest silence took {late:.0f} ms to be seen")
+        said = (*said, f"{frame.place}: the answers beside its longest silence took {late:.0f} ms to be seen")
     full = Frame(
         kind=frame.kind,
         place=frame.place,
@@ -186,11 +186,12 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
     return series(full, replies.seq, times, replies.ms)
 
 
-def longest_trip_beside_the_gap(times: Sequence[float], trips_ms: Sequence[float]) -> float:
-    """The longer round trip, in ms, of the two answers between which nothing came for longest."""
+def trips_beside_the_gap(times: Sequence[float], trips_ms: Sequence[float]) -> float:
+    """The round trips, in ms, of the two answers between which nothing came for longest, together: what stamps an
+    answer runs about as late as the ping that saw it."""
     beside = sorted(zip(times, trips_ms, strict=True))
     pairs = max(itertools.pairwise(beside), key=lambda pair: pair[1][0] - pair[0][0], default=())
-    return max((trip for _, trip in pairs), default=0.0)
+    return sum(trip for _, trip in pairs)
 
 
 def _by_number(text: str, frame: Frame) -> Replies:

@@ -192,7 +192,7 @@ def test_a_script_outlives_the_session_that_started_it(here: Here) -> None:
 
 
 def test_an_answer_seen_late_beside_a_pause_widens_the_error_and_is_said() -> None:
-    """The answer before the silence took 400 ms to be seen: it may have come before or after the pause of 300 ms."""
+    """The answer before the silence took 401 ms to be seen: it may have come before or after the pause of 300 ms."""
     lines = [f"[{100 + n / 100:.6f}] 64 bytes from 10.0.0.1: icmp_seq={n} ttl=64 time=1.00 ms" for n in range(1, 101)]
     lines[-1] = lines[-1].replace("time=1.00", "time=400")
     lines += [f"[{101.5 + n / 100}] 64 bytes from 10.0.0.1: icmp_seq={110 + n} ttl=64 time=1.00 ms" for n in range(50)]
@@ -200,7 +200,7 @@ def test_an_answer_seen_late_beside_a_pause_widens_the_error_and_is_said() -> No
     paused = (Stretch(100.0, 101.1, 0.0, 0.002, 0.0), Stretch(101.7, 103.0, -0.3, 0.002, -0.3))
     seen, even = read_log(text, paused, FRAME), read_log(text, EVEN, FRAME)
     assert seen.gap_error_ms > 400
-    assert [remark for remark in seen.remarks if "took 400 ms to be seen" in remark]
+    assert [remark for remark in seen.remarks if "took 401 ms to be seen" in remark]
     assert (even.gap_error_ms, even.remarks) == (0.0, ())
 
 
