@@ -56,6 +56,9 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
             f"-n {BEHIND} link set far.{VLAN} up",
         ):
             found.must("ip", *line.split())
+        # Linux answers for an address of one interface on another as well, and that would hide which tag was there.
+        strict = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.rp_filter=1")
+        found.must("nsenter", f"--net=/run/netns/{BEHIND}", "--", "sysctl", "-w", *strict)
         yield found
 
 
