@@ -40,8 +40,8 @@ ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/\1/' | sort
 ls -d /run/virtlab-* /etc/NetworkManager/system-connections/* 2>/dev/null
 for c in /proc/[0-9]*/comm; do cat "$c" 2>/dev/null; done | grep -c -e qemu -e ping -e tcpdump
 """
-"""OVN-Kubernetes makes the route by which addresses of other nodes' subnets leave for the first VM that keeps its address,
-and never takes it back (lab/embedded/node/vmroutes.py): it is the platform's, and left out."""
+"""Left out is the route by which addresses of other nodes' subnets leave: OVN-Kubernetes makes it for the first VM that
+keeps its address and never takes it back (lab/embedded/node/vmroutes.py), so it is the platform's."""
 
 
 def requests_of(lab: RunningLab) -> int:
