@@ -74,7 +74,10 @@ class _Exec:
 
     def run(self, stdin: bytes | None) -> CommandResult:
         if stdin is not None:
-            self._send_stdin(stdin)
+            try:
+                self._send_stdin(stdin)
+            except (websocket.WebSocketException, OSError) as error:
+                return self._end(str(error) or type(error).__name__)
         while True:
             self._ws.settimeout(max(0.01, self._deadline.remaining()))
             try:
