@@ -44,25 +44,37 @@ for c in /proc/[0-9]*/comm; do cat "$c" 2>/dev/null; done | grep -c -e qemu -e p
 keeps its address and never takes it back (lab/embedded/node/vmroutes.py), so it is the platform's."""
 
 
-def requests_of(lab: RunningLab) -> int:
-    """How many requests any run made so far."""
+def requests_of(lab: RunningLab, since: int = 0, first: str = "") -> int:
+    """How many requests any run made from that byte of the log on: all, or those from the first that is *first* on.
+
+    *first* is a verb and a resource, such as ``patch nodenetworkconfigurationpolicies``; a dry run is none.
+    """
     if not lab.audit_log.exists():
         return 0
-    return lab.audit_log.read_bytes().count(b'"userAgent":"virtlab",')
+    with lab.audit_log.open("rb") as log:
+        log.seek(since)
+        events = [line for line in log if b'"userAgent":"virtlab",' in line]
+    if not first:
+        return len(events)
+    verb, _, resource = first.partition(" ")
+    words = (f'"verb":"{verb}"'.encode(), f'"resource":"{resource}"'.encode())
+    places = (i for i, e in enumerate(events) if all(word in e for word in words) and b"dryRun" not in e)
+    at = next(places, None)
+    return 0 if at is None else len(events) - at
 
 
-def run_and_kill(lab: RunningLab, words: Sequence[str], after: int, folder: Path, patience_s: float = 600.0) -> bool:
-    """Run features and kill -9 the run after so many requests; False when it had ended before."""
+def run_and_kill(
+    lab: RunningLab, words: Sequence[str], after: int, folder: Path, first: str = "", patience_s: float = 600.0
+) -> bool:
+    """Run features and kill -9 the run after so many requests (see `requests_of`); False when it had ended before."""
     argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
-    before, end = requests_of(lab), time.monotonic() + patience_s
+    since, end = lab.audit_log.stat().st_size if lab.audit_log.exists() else 0, time.monotonic() + patience_s
     with subprocess.Popen(argv, cwd=ROOT, env={**PLAIN_ENV, **lab.env}, stdout=NONE, stderr=NONE, stdin=NONE) as run:
         while run.poll() is None:
-            if requests_of(lab) - before >= after:
+            if (made := requests_of(lab, since, first)) >= after:
                 run.kill()
                 return True
-            assert time.monotonic() < end, (
-                f"{words}: {requests_of(lab) - before} of {after} requests in {patience_s:g} s"
-            )
+            assert time.monotonic() < end, f"{words}: {made} of {after} requests in {patience_s:g} s"
             time.sleep(0.01)
     return False
 

@@ -12,11 +12,13 @@ from tests.conftest import RunningLab, lab_up
 
 pytestmark = pytest.mark.lab
 CHOOSE = random.Random(2024)
+APPLIED = "patch nodenetworkconfigurationpolicies"
 POINTS = [
-    (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(70, 110)),
-    (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(110, 150)),
-    (("features/bonding", "-k", "LACP_is_negotiated"), CHOOSE.randrange(70, 100)),
+    (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(1, 4)),
+    (("features/linux_bridge", "-k", "goes_under"), CHOOSE.randrange(4, 20)),
+    (("features/bonding", "-k", "LACP_is_negotiated"), CHOOSE.randrange(1, 20)),
 ]
+"""What is run, and after how many requests it is killed once it has applied its policy: before that nothing is left."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_the_comparison_sees_what_is_left(lab: RunningLab, cluster: killing.Clus
 def test_a_run_that_was_killed(
     lab: RunningLab, cluster: killing.Cluster, before: killing.State, words: tuple[str, ...], after: int
 ) -> None:
-    assert killing.run_and_kill(lab, words, after, lab.folder / "killed"), f"it ended before request {after}"
+    assert killing.run_and_kill(lab, words, after, lab.folder / "killed", APPLIED), f"it ended before request {after}"
     assert lab.virtlab("clean", *killing.TARGET, "--list").stdout != "nothing was left\n"
     done = lab.virtlab("clean", *killing.TARGET, "--all", timeout=400)
     assert done.returncode == 0, done.stderr
