@@ -16,8 +16,18 @@ from lab.access.client import Client
 from lab.access.kinds import NNS, NODE, Obj
 from lab.core import process, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import AccessDenied, ApiDown, EnvironmentBroken, EnvironmentTimeout, LabError, UsageError
+from lab.core.errors import (
+    AccessDenied,
+    ApiDown,
+    EnvironmentBroken,
+    EnvironmentTimeout,
+    Inconclusive,
+    LabError,
+    ProductFailure,
+    UsageError,
+)
 from lab.core.undo import UndoStack
+from lab.diagnosis.expect import lived_on
 from lab.evidence import versions
 from lab.evidence.collect import Sources
 from lab.faults.port import FaultPort
@@ -85,10 +95,11 @@ class Lab:
         """Raises ClusterBusy when another run took the cluster over."""
         self._lease.check()
 
-    def explained(self, error: BaseException) -> BaseException:
+    def explained(self, error: BaseException, scene: Scene | None = None) -> BaseException:
         """*error*, or the same as the environment's fault when a worker of the start is not Ready any more.
 
-        An API that does not answer, or refuses us, explains itself.
+        What could not be observed is a failure when a VM of the scenario has ended meanwhile. An API that does not
+        answer, or refuses us, explains itself.
         """
         if isinstance(error, ApiDown | AccessDenied) or not isinstance(error, LabError | AssertionError):
             return error
@@ -99,7 +110,7 @@ class Lab:
         unready = [said for node in nodes if node["metadata"]["name"] in self.capabilities.workers
                    if (said := _unready(node))]  # fmt: skip
         if not unready:
-            return error
+            return (_ended(scene) if scene and isinstance(error, Inconclusive) else None) or error
         found = f"{'; '.join(unready)}. Then: {_line(error)}"
         return EnvironmentBroken("every worker Ready while a scenario runs", found, self.client.server, UNREADY)
 
@@ -236,6 +247,19 @@ def _words(spec: str) -> list[str]:
     if not words:
         raise UsageError("--fault: the name of a fault and its arguments", repr(spec))
     return words
+
+
+def _ended(scene: Scene) -> ProductFailure | None:
+    """That a VM of a scenario is no more, or another one runs under its name."""
+    for guest in scene.guests.values():
+        try:
+            if guest.uid:
+                lived_on(scene.site, guest)
+        except ProductFailure as error:
+            return error
+        except LabError:
+            continue
+    return None
 
 
 def _cause(error: BaseException) -> str:

@@ -270,7 +270,7 @@ class Run:
             scenario.verdict, scenario.reason = Verdict.SKIPPED, str(error)
             return report
         if call.when == "call" and self._undisturbed(item):
-            error = self.lab().explained(error)
+            error = self.lab().explained(error, getattr(item, "funcargs", {}).get("scene"))
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
             scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
             scenario.advice = getattr(error, "advice", "")

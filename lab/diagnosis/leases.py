@@ -18,7 +18,9 @@ def leased(scene: Scene, name: str) -> None:
         guest = leases.wait(scene, name)
     except WaitTimeout as error:
         guest = scene.guest(name)
-        raise ProductFailure(f"{guest} to have {error.wanted}", f"{error.last}; {_cause(scene, name)}") from error
+        raise ProductFailure(
+            f"{guest} to have {error.wanted}", f"{guest}: {error.last}; {_cause(scene, name)}"
+        ) from error
     scene.site.say([f"{guest} has {', '.join(guest.addresses)}"])
 
 

@@ -17,6 +17,8 @@ import yaml
 CELLS = Path(__file__).parent / "cells.yaml"
 GREEN, MISSING = "passed", "not run"
 FINDINGS = ("found: ", "last seen: ")
+GAVE_UP = "it cannot get there any more: "
+"""Why a wait ended early stands behind it (lab/core/errors.py, WaitHopeless): more than what was seen last."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def sample(groups: Iterable[Group]) -> list[Group]:
 def first_line(reason: str) -> str:
     """What was found, of the first line that says so; the first line of all where none does."""
     lines = reason.strip().splitlines()
+    if lines and GAVE_UP in lines[0]:
+        return lines[0]
     for line in lines:
         for head in FINDINGS:
             if line.startswith(head):

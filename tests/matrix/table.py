@@ -10,9 +10,11 @@ from tests.matrix.cells import MISSING, Outcome
 HEAD = """\
 # Faults, and what the harness makes of them
 
-A green run means something only if a wrong network turns it red. This page is written by `make matrix` from a run of
-every cell of [tests/matrix/cells.yaml](../tests/matrix/cells.yaml): a fault of a real part, set on the embedded lab
-while a scenario runs, and what the scenario made of it. How faults are set by hand: [lab.md](lab.md).
+A green run means something only if a wrong network turns it red. This page is written from runs of the
+cells of [tests/matrix/cells.yaml](../tests/matrix/cells.yaml): a fault of a real part, set on the embedded lab while a
+scenario runs, and what the scenario made of it. `make matrix` runs them all; `python -m tests.matrix --read RUN...`
+puts together runs of some, of which the last counts; those that never ran are listed.
+How faults are set by hand: [lab.md](lab.md).
 """
 
 
