@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -321,7 +322,10 @@ class Run:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         """Put the cluster back, close the record, say by the exit code what it was."""
         try:
-            yield
+            # Fixtures of a run that was interrupted end in here. What they could not undo is tried once more below, and
+            # what then stays is said.
+            with suppress(LabError):
+                yield
         finally:
             if self._lab is not None:
                 self.record.leftovers = self._lab.close(keep=self.keeps())
