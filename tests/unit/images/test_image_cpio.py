@@ -1,3 +1,5 @@
+"""An initramfs archive as cpio itself reads it."""
+
 import shutil
 import stat
 import subprocess

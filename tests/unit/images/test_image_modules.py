@@ -1,3 +1,5 @@
+"""Kernel modules: which a guest needs, in which order, from a package of the distribution."""
+
 import gzip
 from pathlib import Path
 
