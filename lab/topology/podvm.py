@@ -19,7 +19,7 @@ from lab.probes.ping import ping
 from lab.topology.podnet import LOOK_S, POD_NETWORK, forget_neighbours, launcher
 from lab.topology.scene import START_S, Check, GuestVm, Scene
 
-PINGS, INTERVAL_S = 2, 0.2
+PINGS, INTERVAL_S = 5, 0.2
 
 
 def start(scene: Scene, name: str) -> GuestVm:

@@ -26,7 +26,7 @@ class MissingRoute:
         if not found:
             raise ovnzone.no_route(zone, prefix)
         words = [["--", "remove", "Logical_Router", ROUTER, "static_routes", row["_uuid"]] for row in found]
-        await run(["ovn-nbctl", *[word for one in words for word in one][1:]])
+        await ovnzone.change(run, *[word for one in words for word in one][1:])
         if await ovnzone.routes(run, prefix):
             raise FaultError(f"wanted no route to {prefix} in the zone of {zone.name}", "it still has one")
         return {"routes": [ovnzone.kept(row) for row in found]}

@@ -37,6 +37,11 @@ def prefix(site: Site, arguments: Mapping[str, str]) -> str:
         return str(net.member(spec(one_of("an IPv4 address, or a worker", given, site.nodes))).subnet)
 
 
+async def change(run: Runner, *words: str) -> None:
+    """Change a zone. It counts when the flows of its node have it, not when it is written down."""
+    await run(["ovn-nbctl", "--wait=hv", "--timeout=30", *words])
+
+
 async def routes(run: Runner, prefix: str) -> list[Row]:
     """The rows of a zone for traffic to exactly this prefix."""
     found = rows(await run(["ovn-nbctl", "--format=json", _COLUMNS, "list", ROUTES]))
@@ -56,7 +61,7 @@ async def again(run: Runner, saved: Mapping[str, Any]) -> None:
         return
     ids = tuple(sorted(saved["external_ids"].items()))
     row = Route(net.ROUTER, saved["ip_prefix"], saved["nexthop"], saved["policy"], saved["output_port"], ids)
-    await run(["ovn-nbctl", *row.words("back")[1:]])
+    await change(run, *row.words("back")[1:])
 
 
 def no_route(zone: Member, prefix: str) -> FaultError:

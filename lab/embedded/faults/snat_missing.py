@@ -26,14 +26,15 @@ class SnatMissing:
         found = await self._rules(run)
         if not found:
             raise FaultError(f"wanted the rule snat {CLUSTER} in {router}", "it has none")
-        await run(["ovn-nbctl", "lr-nat-del", router, "snat", str(CLUSTER)])
+        await ovnzone.change(run, "lr-nat-del", router, "snat", str(CLUSTER))
         if await self._rules(run):
             raise FaultError(f"wanted no rule snat {CLUSTER} in {router}", "it still has one")
         return {"external": found[0]}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
         run, router = site.node(arguments["node"]), f"GR_{arguments['node']}"
-        await run(["ovn-nbctl", "--may-exist", "lr-nat-add", router, "snat", saved["external"], str(CLUSTER)])
+        rule = ("snat", saved["external"], str(CLUSTER))
+        await ovnzone.change(run, "--may-exist", "lr-nat-add", router, *rule)
         if await self._rules(run) != [saved["external"]]:
             raise FaultError(f"wanted the rule snat {CLUSTER} back in {router}", "it is not there")
 

@@ -25,7 +25,7 @@ class StaleEcmpRoute:
         leg = {"prefix": prefix, "nexthop": str(via.transit)}
         if await self._there(site, zone.name, leg):
             raise FaultError(f"wanted no next hop {via.transit} yet for {prefix} in {zone.name}'s zone", "it has it")
-        await run(["ovn-nbctl", "--ecmp", "--policy=dst-ip", "lr-route-add", ROUTER, prefix, leg["nexthop"]])
+        await ovnzone.change(run, "--ecmp", "--policy=dst-ip", "lr-route-add", ROUTER, prefix, leg["nexthop"])
         if not await self._there(site, zone.name, leg):
             raise FaultError(f"wanted a route of {prefix} to {via.transit} in the zone of {zone.name}", "it has none")
         return leg
@@ -33,7 +33,7 @@ class StaleEcmpRoute:
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
         leg = [saved["prefix"], saved["nexthop"]]
         run = site.node(arguments["node"])
-        await run(["ovn-nbctl", "--if-exists", "--policy=dst-ip", "lr-route-del", ROUTER, *leg])
+        await ovnzone.change(run, "--if-exists", "--policy=dst-ip", "lr-route-del", ROUTER, *leg)
         if await self._there(site, arguments["node"], saved):
             raise FaultError(f"wanted no route of {leg[0]} to {leg[1]}", f"the zone of {arguments['node']} has it")
 

@@ -38,7 +38,7 @@ class WrongNextHop:
                 await self._point(run, saved["row"], saved["nexthop"])
 
     async def _point(self, run: Runner, row: str, nexthop: str) -> None:
-        await run(["ovn-nbctl", "set", ovnzone.ROUTES, row, f'nexthop="{nexthop}"'])
+        await ovnzone.change(run, "set", ovnzone.ROUTES, row, f'nexthop="{nexthop}"')
         now = (await run(["ovn-nbctl", "get", ovnzone.ROUTES, row, "nexthop"])).strip().strip('"')
         if now != nexthop:
             raise FaultError(f"wanted the next hop {nexthop} in route {row}", f"it is {now}")

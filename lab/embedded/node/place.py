@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ class Place:
         """Whether there is such a program here."""
         if self.root is None:
             return shutil.which(program, path=path) is not None
-        if "/" in program:
-            return (self.root / program.lstrip("/")).exists()
-        return any((self.root / folder.lstrip("/") / program).exists() for folder in path.split(":") if folder)
+        folders = [""] if "/" in program else [folder for folder in path.split(":") if folder]
+        # A folder of PATH that may not be entered holds no program, as for a shell; Path.exists would raise.
+        return any(os.path.exists(f"{self.root}/{folder}/{program}") for folder in folders)  # noqa: PTH110
 
     async def spawn(
         self, words: Sequence[str], env: Mapping[str, str], stdin: Stream, stdout: Stream, stderr: Stream

@@ -37,8 +37,9 @@ def test_a_hundred_slow_workers_take_no_longer_than_the_budget(tmp_path: Path) -
     assert took < 6.0
     assert "objects/node.yaml" in files
     assert [name for name in files if name.startswith("nodes/worker-000/")] == ["nodes/worker-000/ip-link.txt"]
-    assert "nodes/worker-099: not done within 3 s" in missing
-    assert "nodes/worker-099: not done within 3 s" in (tmp_path / "e" / "index.txt").read_text()
+    late = [line for line in missing if line.startswith("nodes/worker-") and line.endswith(": not done within 3 s")]
+    assert late
+    assert late[-1] in (tmp_path / "e" / "index.txt").read_text()
 
 
 def test_workers_that_never_answer_in_time_do_not_keep_the_program(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ class Zone:
         return "" if self.deaf else self._change(argv)
 
     def _change(self, argv: Sequence[str]) -> str:
-        match list(argv):
+        # A change is waited for until the node's flows have it.
+        assert argv[0] != "ovn-nbctl" or argv[1:3] == ["--wait=hv", "--timeout=30"], argv
+        match [word for word in argv if word not in ("--wait=hv", "--timeout=30")]:
             case ["ovn-nbctl", "--ecmp", "--policy=dst-ip", "lr-route-add", "ovn_cluster_router", prefix, hop]:
                 self.routes[f"new-{hop}"] = [prefix, hop]
             case ["ovn-nbctl", "--if-exists", "--policy=dst-ip", "lr-route-del", "ovn_cluster_router", *leg]:
