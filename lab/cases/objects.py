@@ -17,6 +17,7 @@ import yaml
 from lab.access.kinds import Obj
 from lab.cases.document import FILE, Case
 from lab.core.errors import UsageError
+from lab.kubevirt import manifest
 from lab.multus import attachment
 
 POLICY, NAD, VM = "NodeNetworkConfigurationPolicy", "NetworkAttachmentDefinition", "VirtualMachine"
@@ -132,11 +133,12 @@ def _vm(name: str, vm: Obj, told: list[str]) -> Obj:
         if "multus" in network:
             # The scenario has its attachments in its own namespace.
             network["multus"]["networkName"] = str(network["multus"].get("networkName", "")).rpartition("/")[2]
-    inner["volumes"] = _volumes(name, inner, told)
+    # On the pod network the address comes by DHCP, which is what a guest does without network data.
+    inner["volumes"] = _volumes(name, inner, "" if manifest.on_pod_network(result) else NETWORK, told)
     return result
 
 
-def _volumes(name: str, inner: Obj, told: list[str]) -> list[Obj]:
+def _volumes(name: str, inner: Obj, network: str, told: list[str]) -> list[Obj]:
     """One disk to boot, of the target's image, and one with the login; others' contents are not here."""
     volumes = [v for v in inner.get("volumes") or [] if "containerDisk" in v or "cloudInitNoCloud" in v]
     gone = {str(v.get("name")) for v in inner.get("volumes") or []} - {str(v.get("name")) for v in volumes}
@@ -155,5 +157,6 @@ def _volumes(name: str, inner: Obj, told: list[str]) -> list[Obj]:
             if "userData" not in cloud:
                 cloud["userData"] = LOGIN
                 told.append(f"VM {name}: a login for virtlab is added, for its own cannot be read here")
-            cloud.setdefault("networkData", NETWORK)
+            if network:
+                cloud.setdefault("networkData", network)
     return volumes

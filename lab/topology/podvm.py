@@ -5,13 +5,15 @@ As in `scene`, observations are handed back as they are.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from lab.access.errors import Rejected
 from lab.access.kinds import VMI, Obj, condition
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import ProductFailure, UsageError
+from lab.core.errors import ProductFailure, UsageError, WaitTimeout
 from lab.core.names import ownership
-from lab.core.wait import Seen
+from lab.core.wait import Periodic, Seen, wait_until
 from lab.kubevirt import migration, vm
 from lab.probes.connections import ConnectionsObservation
 from lab.probes.observation import retry_inconclusive
@@ -20,6 +22,7 @@ from lab.topology.podnet import LOOK_S, POD_NETWORK, forget_neighbours, launcher
 from lab.topology.scene import START_S, Check, GuestVm, Scene
 
 PINGS, INTERVAL_S = 5, 0.2
+ADDRESS_S = 30.0
 
 
 def start(scene: Scene, name: str) -> GuestVm:
@@ -30,6 +33,8 @@ def start(scene: Scene, name: str) -> GuestVm:
 def _ready(scene: Scene, name: str) -> GuestVm:
     """The VM, with somebody logged in and its address known. Raises ProductFailure when the address changed."""
     guest = scene.guest(name)
+    if not guest.addresses:
+        _wait_for_address(guest)
     scene.settle()
     found = launcher(scene.site.client, guest.namespace, guest.name)
     if guest.addresses and guest.addresses != (found.address,):
@@ -38,6 +43,25 @@ def _ready(scene: Scene, name: str) -> GuestVm:
         )
     guest.addresses, guest.mac = (found.address,), found.mac
     return guest
+
+
+def _wait_for_address(guest: GuestVm) -> None:
+    """A login prompt may come before the guest's own DHCP is done; one that gets none is for the check to judge."""
+    shell = guest.shell
+    assert shell is not None
+
+    def observe() -> Seen[bool]:
+        said = shell.run(["ip", "-4", "-o", "addr", "show", "scope", "global"], deadline=Deadline.after(LOOK_S)).stdout
+        return Seen(said.strip() or "none", "inet " in said, True)
+
+    with suppress(WaitTimeout):
+        wait_until(
+            str(guest),
+            "an address in the guest",
+            observe,
+            deadline=Deadline.after(ADDRESS_S),
+            changes=Periodic(0.5, "a guest does not announce its addresses"),
+        )
 
 
 def connect(scene: Scene, name: str) -> dict[str, ConnectionsObservation]:

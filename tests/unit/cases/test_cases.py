@@ -120,6 +120,13 @@ def test_traffic_moves_and_what_must_stay_silent(case: Path) -> None:
     assert "And web-1 is still on the worker where it was" in text
 
 
+def test_a_vm_on_the_pod_network_keeps_its_dhcp(tmp_path: Path) -> None:
+    place = folder.write(ROOT / "docs/cases/pod-network", TARGET, tmp_path)
+    vm = yaml.safe_load((place / "manifests/vm-p.yaml").read_text())
+    clouds = [v["cloudInitNoCloud"] for v in vm["spec"]["template"]["spec"]["volumes"] if "cloudInitNoCloud" in v]
+    assert [set(cloud) for cloud in clouds] == [{"userData"}]
+
+
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "docs/cases").iterdir()))
 def test_the_shipped_cases_are_cases(name: str) -> None:
     assert "Scenario: " in folder.text(ROOT / "docs/cases" / name, TARGET)
