@@ -68,7 +68,7 @@ CONFTEST = """
 
             return Sources(SimpleNamespace(list=refuse), self.target, ["worker-1"]) if OPEN_FAILS else None
 
-        def explained(self, error):
+        def explained(self, error, scene=None):
             return error
 
         def versions(self):
