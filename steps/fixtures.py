@@ -25,6 +25,7 @@ def site(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Site]:
     """What the scenarios of one feature share; undone, and compared with what was before, when the last has ended."""
     run = plugin.run_of(request.config)
     made = lab.feature(request.path.parent.name.replace("_", "-"))
+    request.node.stash[plugin.SITE] = made
     yield made
     if not run.keeps():
         made.close()
@@ -37,5 +38,6 @@ def scene(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Iterator[Scen
     disruptive = request.node.get_closest_marker("disruptive") is not None
     manifests, fault = request.node.path.parent / "manifests", plugin.fault_of(request.node)
     made = lab.scene(site, f"virtlab-{title}", manifests, disruptive=disruptive, fault=fault)
+    request.node.stash[plugin.SCENE] = made
     yield made
     plugin.run_of(request.config).end(request.node, made)

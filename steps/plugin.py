@@ -20,15 +20,17 @@ import pytest
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from lab.core import facts, names, trace
-from lab.core.errors import EnvironmentBroken, LabError, NeedUnmet, UsageError, verdict_of
+from lab.core.errors import EnvironmentBroken, Inconclusive, LabError, NeedUnmet, UsageError, verdict_of
 from lab.evidence import versions
 from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 from lab.evidence.tasks import BUDGET_S
+from lab.faults.port import AND
 from lab.run import Lab
 from lab.target.connect import check_kubeconfig
 from lab.target.inventory import Target, load
 from lab.topology.scene import Scene
+from lab.topology.site import Site
 from reports.terminal import JSON_FD, print_json
 from steps import plan
 
@@ -37,6 +39,10 @@ EXIT_NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 NEEDS = "needs:"
 EACH_FAULT = "each_fault"
 REPEAT = "virtlab_repeat"
+SITE = pytest.StashKey[Site]()
+"""Of a feature's module: its site, once a step asked for it."""
+SCENE = pytest.StashKey[Scene]()
+"""Of an item: its scene, likewise. pytest's own funcargs do not have what steps ask for."""
 SUBJECTS = {
     "localnet": "virtual machines on VLANs through localnet networks",
     "bonding": "bonds of a node's NICs",
@@ -53,6 +59,8 @@ NO_TARGET = """no target was given, so there is nothing to run the scenarios on.
 or, for your cluster (docs/real-cluster.md),
     virtlab target init -o FILE                       writes what a look at it tells, and says what is yours to add
     virtlab run --target FILE"""
+NEVER_MADE = "it was never made: the scenario passed, and waited for no network to forward"
+MADE_AT_ONCE = 'make it before the first step: --each-fault "start:FAULT"'
 REMEDY = "what the target file can say of it: virtlab target schema; what the cluster has: virtlab doctor --target FILE"
 
 
@@ -254,6 +262,20 @@ class Run:
             pytest.skip(unmet)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """A scenario that passed under a fault which was never made says nothing of it. Raises Inconclusive."""
+        yield
+        if self._of(item) is not None and (words := self._unmade(item)):
+            raise Inconclusive(f"the fault {words!r} before the scenario's first check", NEVER_MADE, "", MADE_AT_ONCE)
+
+    def _unmade(self, item: pytest.Item) -> str:
+        """The words of a fault that was asked for and not made; empty when there is none."""
+        scene, site, all_over = item.stash.get(SCENE, None), _site(item), self._config.option.fault
+        if (own := fault_of(item)) and (scene is None or scene.faults.armed):
+            return own
+        return f" {AND} ".join(all_over) if site is None or not site.forwarded else ""
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -271,7 +293,7 @@ class Run:
             scenario.verdict, scenario.reason = Verdict.SKIPPED, str(error)
             return report
         if call.when == "call" and self._undisturbed(item):
-            error = self.lab().explained(error, getattr(item, "funcargs", {}).get("scene"))
+            error = self.lab().explained(error, item.stash.get(SCENE, None))
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
             scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
             scenario.advice = getattr(error, "advice", "")
@@ -347,6 +369,11 @@ def exit_code(status: int, record: RunRecord) -> int:
         return EXIT_BROKEN
     nothing = status == pytest.ExitCode.OK and verdicts <= {Verdict.SKIPPED, ""}
     return EXIT_NOTHING if nothing else status
+
+
+def _site(item: pytest.Item) -> Site | None:
+    module = item.getparent(pytest.Module)
+    return module.stash.get(SITE, None) if module else None
 
 
 def _times(text: str) -> int:

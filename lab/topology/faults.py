@@ -21,7 +21,8 @@ class ScenarioFaults:
         self._port = FaultPort(command)
         self._undo = undo
         self._set: list[str] = []
-        self._armed = ""
+        self.armed = ""
+        """The fault that waits to be made; empty for none."""
         self._healed: Callable[[], object] = lambda: None
 
     def set(self, *faults: str) -> None:
@@ -41,14 +42,14 @@ class ScenarioFaults:
 
     def arm(self, fault: str, healed: Callable[[], object]) -> None:
         """Have *fault* made by :meth:`strike`, once; *healed* is called when all faults of the scenario are healed."""
-        self._armed, self._healed = fault, healed
+        self.armed, self._healed = fault, healed
 
     def strike(self, values: Mapping[str, str]) -> None:
         """Make the fault that is armed, ``{name}`` in it replaced by a value.
 
         Raises UsageError for a name that is none, CommandFailed.
         """
-        fault, self._armed = self._armed, ""
+        fault, self.armed = self.armed, ""
         if not fault:
             return
         named = {name: value for name, value in values.items() if value}

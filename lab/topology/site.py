@@ -61,6 +61,8 @@ class Site:
         self.pods = ZonePods(Ground.of(client, target, run_id, workers, self.undo, feature, "pods"))
         self._fresh = True
         """Whether the policies changed since the networks were last seen to forward."""
+        self.forwarded = False
+        """Whether the networks were seen to forward at all: only then the faults of a run are made."""
         self._counts: dict[str, itertools.count[int]] = {}
         self._before = snapshot.take(client, self.workers) if client.serves(NNS) else {}
 
@@ -102,7 +104,7 @@ class Site:
         mapped = self.policies.mapped()
         if networks := {n.localnet: n.network for n in self.residents.networks.values() if n.localnet in mapped}:
             wait_forwarding(self.reader, self.workers, networks)
-        self._fresh = False
+        self._fresh, self.forwarded = False, True
         for call in self.settled:
             call(self.undo)
 

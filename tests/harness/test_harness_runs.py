@@ -120,6 +120,17 @@ CONFTEST = """
         if len(tries) % 2 == 0:
             raise ProductFailure("it to work", "it did not")
 
+    @pytest.fixture(scope="module")
+    def site(request):
+        from steps import plugin
+
+        request.node.stash[plugin.SITE] = made = SimpleNamespace(forwarded=True)
+        return made
+
+    @then("the networks forward")
+    def forward(site):
+        pass
+
     @then("nothing is proven")
     def nothing_proven():
         raise Inconclusive("an answer", "garbage")
@@ -286,6 +297,20 @@ def test_a_product_failure_is_1_with_wanted_and_found_and_no_traceback(pytester:
     result.stdout.no_fnmatch_line("*raise ProductFailure*")
     assert "\x1b" not in result.stdout.str()
     assert [s["verdict"] for s in record["scenarios"]] == ["failed", "passed"]
+
+
+@pytest.mark.parametrize("option", ["--fault", "--each-fault"])
+def test_a_pass_before_its_fault_was_made_proves_nothing(pytester: pytest.Pytester, option: str) -> None:
+    result, record = run(pytester, option, "gateway-down vlan=2024", two="the networks forward")
+    assert result.ret == 1
+    one, two = record["scenarios"]
+    assert one["verdict"] == "inconclusive"
+    assert one["reason"].splitlines() == [
+        "wanted: the fault 'gateway-down vlan=2024' before the scenario's first check",
+        "found: it was never made: the scenario passed, and waited for no network to forward",
+        'try: make it before the first step: --each-fault "start:FAULT"',
+    ]
+    assert two["verdict"] == ("passed" if option == "--fault" else "inconclusive")
 
 
 def test_a_broken_environment_is_10_and_the_rest_is_not_run_with_that_reason(pytester: pytest.Pytester) -> None:
