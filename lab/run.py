@@ -21,6 +21,7 @@ from lab.core.errors import (
     ApiDown,
     EnvironmentBroken,
     EnvironmentTimeout,
+    GuestUnreachable,
     Inconclusive,
     LabError,
     ProductFailure,
@@ -98,10 +99,10 @@ class Lab:
     def explained(self, error: BaseException, scene: Scene | None = None) -> BaseException:
         """*error*, or the same as the environment's fault when a worker of the start is not Ready any more.
 
-        What could not be observed is a failure when a VM of the scenario has ended meanwhile. An API that does not
-        answer, or refuses us, explains itself.
+        What could not be observed is a failure when a VM of the scenario has ended meanwhile. An API that refuses us,
+        or does not answer this either, explains itself; where a guest's stream ended alone, the guest is named.
         """
-        if isinstance(error, ApiDown | AccessDenied) or not isinstance(error, LabError | AssertionError):
+        if isinstance(error, AccessDenied) or not isinstance(error, LabError | AssertionError):
             return error
         try:
             nodes = self.client.list(NODE, deadline=Deadline.after(LOOK_S))
@@ -110,7 +111,7 @@ class Lab:
         unready = [said for node in nodes if node["metadata"]["name"] in self.capabilities.workers
                    if (said := _unready(node))]  # fmt: skip
         if not unready:
-            return (_ended(scene) if scene and isinstance(error, Inconclusive) else None) or error
+            return (_of_guests(error, scene) if scene else None) or error
         found = f"{'; '.join(unready)}. Then: {_line(error)}"
         return EnvironmentBroken("every worker Ready while a scenario runs", found, self.client.server, UNREADY)
 
@@ -247,6 +248,19 @@ def _words(spec: str) -> list[str]:
     if not words:
         raise UsageError("--fault: the name of a fault and its arguments", repr(spec))
     return words
+
+
+def _of_guests(error: BaseException, scene: Scene) -> LabError | None:
+    """What a scenario's VMs have to do with an error of a cluster that answers."""
+    if isinstance(error, Inconclusive):
+        return _ended(scene)
+    if not isinstance(error, ApiDown):
+        return None
+    for guest in scene.guests.values():
+        if f"{guest.namespace}/{guest.name}" in error.wanted:
+            found = f"{guest} does not answer through the API server, which itself does; {error.found}"
+            return GuestUnreachable(error.wanted, found, error.where, f"is {guest.node} reached by the control plane?")
+    return None
 
 
 def _ended(scene: Scene) -> ProductFailure | None:

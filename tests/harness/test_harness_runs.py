@@ -31,7 +31,7 @@ CONFTEST = """
     from lab.core.errors import ApiDown, ClusterBusy, Inconclusive, ProductFailure, UsageError
     from lab.core.wait import Periodic, Seen, wait_until
 
-    pytest_plugins = ["steps.plugin", "reports.plugin"]
+    pytest_plugins = ["steps.plugin", "reports.plugin", "steps.fixtures"]
 
 
     class FakeCapabilities:
@@ -68,8 +68,14 @@ CONFTEST = """
 
             return Sources(SimpleNamespace(list=refuse), self.target, ["worker-1"]) if OPEN_FAILS else None
 
+        def feature(self, name):
+            return SimpleNamespace(close=lambda: None)
+
+        def scene(self, site, title, manifests, *, disruptive=False, fault=""):
+            return SimpleNamespace(title=title, close=lambda: None)
+
         def explained(self, error, scene=None):
-            return error
+            return ProductFailure("a VM to go on", f"one of {scene.title} ended") if scene else error
 
         def versions(self):
             return {"OVN": "24.03.1"}
@@ -87,13 +93,7 @@ CONFTEST = """
         from steps import plugin
 
         plugin.Lab = FakeLab
-
-
-    @pytest.fixture
-    def lab(pytestconfig):
-        from steps import plugin
-
-        return plugin.run_of(pytestconfig).lab()
+        plugin.look = lambda *looked, **options: None
 
 
     @given("a cluster")
@@ -130,6 +130,10 @@ CONFTEST = """
     @then("the networks forward")
     def forward(site):
         pass
+
+    @then("nothing is proven of its VM")
+    def nothing_proven_of_vm(scene):
+        raise Inconclusive("an answer", "garbage")
 
     @then("nothing is proven")
     def nothing_proven():
@@ -344,6 +348,12 @@ def test_inconclusive_is_neither(pytester: pytest.Pytester) -> None:
     result, record = run(pytester, one="nothing is proven")
     assert result.ret == 1
     assert record["scenarios"][0]["verdict"] == "inconclusive"
+
+
+def test_an_error_is_explained_with_the_vms_of_its_scenario_where_it_has_some(pytester: pytest.Pytester) -> None:
+    _, record = run(pytester, one="nothing is proven of its VM")
+    assert record["scenarios"][0]["verdict"] == "failed"
+    assert "one of virtlab-one ended" in record["scenarios"][0]["reason"]
 
 
 def test_a_fault_of_a_step_is_broken_with_its_traceback_and_stops_nothing(pytester: pytest.Pytester) -> None:
