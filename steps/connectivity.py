@@ -24,7 +24,7 @@ def reaches_network(scene: Scene, name: str, network: str) -> None:
 @then(sentence("{name:VM} gets no answer from the gateway of the network {network:NET}"))
 def does_not_reach_network(scene: Scene, name: str, network: str) -> None:
     """Nothing comes back."""
-    expect.silent(scene.ping_gateway(name, scene.site.target.network(network)))
+    expect.silent(scene.ping_gateway(name, scene.site.target.network(network)), scene.site)
 
 
 @then(
@@ -43,13 +43,13 @@ def tagged_or_refused(scene: Scene, vlan: int, name: str, network: str) -> None:
 @then(sentence("{name:VM} does not reach the gateway of VLAN {vlan:VLAN}"))
 def does_not_reach_gateway(scene: Scene, name: str, vlan: int) -> None:
     """Nothing comes back."""
-    expect.silent(scene.ping_gateway(name, scene.site.target.vlan(vlan)))
+    expect.silent(scene.ping_gateway(name, scene.site.target.vlan(vlan)), scene.site)
 
 
 @then(sentence("{name:VM} does not reach {other:VM}"))
 def does_not_reach(scene: Scene, name: str, other: str) -> None:
     """Nothing comes back from the other VM's address."""
-    expect.silent(scene.ping_guest(name, other))
+    expect.silent(scene.ping_guest(name, other), scene.site)
 
 
 @then(sentence("{name:VM} reaches {other:VM}"))

@@ -13,7 +13,7 @@ from lab.access.kinds import NNCP, condition
 from lab.core import facts
 from lab.core.errors import GuestUnreachable, Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
-from lab.diagnosis import ends
+from lab.diagnosis import ends, strays
 from lab.diagnosis.cause import Said
 from lab.diagnosis.gather import explain, scope_of, tell_cause
 from lab.diagnosis.leads import lead
@@ -32,7 +32,8 @@ LATE_MS = 300.0
 def reached(site: Site, check: Check) -> None:
     """Raises ProductFailure naming VM, worker, VLAN, what was sent and seen, and the cause; Inconclusive."""
     loss = check.seen.statistics.loss_percent if check.seen.statistics else 100.0
-    held = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent and not _doubled(check)
+    answered = check.seen.reached and loss <= site.target.thresholds.ping_loss_percent
+    held = answered and not _doubled(check) and not _claimed(check)
     _tell(check, "answer", held)
     if check.seen.outcome is Outcome.INCONCLUSIVE:
         lived_on(site, check.guest)
@@ -92,15 +93,18 @@ def _tell(check: Check, wanted: str, held: bool) -> None:
 
 def _cause(site: Site, check: Check) -> str:
     """From the guest outwards: its own NIC, the workers and the network, the neighbour tables of both ends."""
-    if _doubled(check):
-        return Said(f"answers arrive twice: something on {check.segment} sends a copy back into it", "", "network")
+    scope = scope_of(site, check.segment, check.nodes)
+    if plain := _doubled(check) or _claimed(check):
+        tell_cause(scope, plain)
+        return plain
     try:
-        guest, scope = ends.look(check.guest.shell), scope_of(site, check.segment, check.nodes)
+        guest = ends.look(check.guest.shell)
         if said := ends.of_guest(check.guest, check.segment, guest):
             tell_cause(scope, said)
             return said
         found = explain(site, check.segment, check.nodes)
         nearer = ends.refined(check, found, guest, ends.outside(site, check.segment)) if ends.open_to(found) else found
+        nearer = _queued(check, nearer)
         if nearer != found:
             tell_cause(scope, nearer)
         return nearer
@@ -108,10 +112,34 @@ def _cause(site: Site, check: Check) -> str:
         return f"the cause could not be looked for ({error.headline})"
 
 
-def _doubled(check: Check) -> bool:
-    """Whether most answers came more than once: a single one may be a switch that learned meanwhile."""
+def _doubled(check: Check) -> str:
+    """That most answers came more than once: a single one may be a switch that learned meanwhile."""
     found = check.seen.statistics
-    return found is not None and found.received > 1 and 2 * found.duplicates > found.received
+    if found is None or found.received < 2 or 2 * found.duplicates <= found.received:
+        return ""
+    return Said(f"answers arrive twice: something on {check.segment} sends a copy back into it", "", "network")
+
+
+def _claimed(check: Check) -> str:
+    """That more than one host answers by ARP for what was pinged, so that it is chance which one is reached."""
+    if not check.seen.reached or len(check.macs) < 2:
+        return ""
+    return Said(
+        f"two hosts on {check.segment} have the address {check.seen.target}: ARP is answered by "
+        f"{' and by '.join(check.macs)}",
+        part="network",
+    )
+
+
+def _queued(check: Check, found: str) -> str:
+    """A nearer cause than a gateway that is down, where some of its answers came, and late; else *found*."""
+    if not check.seen.reached or not _late(check) or getattr(found, "part", "") not in ("gateway", "network"):
+        return found
+    return Said(
+        f"answers are late for all residents too: what {check.what} sends on {check.segment} waits in a queue, "
+        "and what finds it full is lost",
+        part="gateway",
+    )
 
 
 def _late(check: Check) -> str:
@@ -127,11 +155,14 @@ def sentence(check: Check) -> str:
     answer = "answers are lost" if check.seen.reached else "no answer"
     if _doubled(check):
         answer = "more than one answer"
+    elif _claimed(check):
+        answer = "an answer, by chance,"
     return f"{check.guest}: {answer} from {check.what} on {check.segment} ({counts}{_late(check)})"
 
 
-def silent(check: Check) -> None:
-    """Raises ProductFailure when anything came back, Inconclusive when nothing was really sent."""
+def silent(check: Check, site: Site | None = None) -> None:
+    """Raises ProductFailure when anything came back, with the cause where *site* shows it; Inconclusive when nothing
+    was really sent."""
     sent = check.seen.statistics.sent if check.seen.statistics else 0
     _tell(check, "silence", check.seen.not_reached and sent > 0)
     check.seen.conclusive()
@@ -143,9 +174,10 @@ def silent(check: Check) -> None:
             "has the guest an address and a route for it?",
         )
     if check.seen.reached:
+        cause = strays.explain(site, check) if site else ""
         raise ProductFailure(
             f"silence between {check.guest} ({check.guest.segment}) and {check.what}",
-            check.seen.detail,
+            "; ".join(said for said in (check.seen.detail, cause) if said),
             str(check.seen.evidence or ""),
         )
 

@@ -29,6 +29,7 @@ from lab.multus import attachment
 from lab.probes.observation import retry_inconclusive
 from lab.probes.ping import PingObservation, ping
 from lab.target.inventory import Segment
+from lab.topology.claimants import asked
 from lab.topology.faults import ScenarioFaults
 from lab.topology.ground import namespace
 from lab.topology.manifests import Manifests
@@ -89,6 +90,8 @@ class Check:
     segment: Segment
     nodes: tuple[str, ...]
     seen: PingObservation
+    macs: tuple[str, ...] = ()
+    """Who answered by ARP for the address that was pinged, as the resident on the VM's worker heard it."""
 
 
 class Scene:
@@ -255,15 +258,20 @@ class Scene:
     def ping_gateway(self, name: str, segment: Segment) -> Check:
         """What a VM sees of the gateway of a segment."""
         guest = self._ready(name)
-        what = f"gateway {segment.gateway}"
-        return Check(guest, what, segment, (guest.node,), self._ping(guest, segment.gateway))
+        return self._check(guest, f"gateway {segment.gateway}", segment, (guest.node,), segment.gateway)
 
     def ping_guest(self, name: str, other: str) -> Check:
         """What a VM sees of another's address in the segment of that other one."""
         guest, peer = self._ready(name), self._ready(other)
         address = next((a for a in peer.addresses if _same_net(a, guest)), peer.address)
         nodes = tuple(dict.fromkeys((guest.node, peer.node)))
-        return Check(guest, f"{peer} ({address})", peer.segment, nodes, self._ping(guest, address))
+        return self._check(guest, f"{peer} ({address})", peer.segment, nodes, address)
+
+    def _check(self, guest: GuestVm, what: str, segment: Segment, nodes: tuple[str, ...], address: str) -> Check:
+        here = (r for r in self.site.residents.of.get(segment.name, []) if r.node == guest.node)
+        with asked(self.site.client, next(here, None), address) as macs:
+            seen = self._ping(guest, address)
+        return Check(guest, what, segment, nodes, seen, macs.result())
 
     def _ready(self, name: str) -> GuestVm:
         guest = self.guest(name)

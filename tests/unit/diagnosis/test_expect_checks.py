@@ -10,6 +10,7 @@ import pytest
 from lab.access.errors import NotFound
 from lab.core.errors import Inconclusive, ProductFailure
 from lab.diagnosis import expect
+from lab.diagnosis.cause import Said
 from lab.probes.observation import Outcome
 from lab.probes.ping import PingObservation, PingStatistics, Reply
 from lab.target.segments import Segment
@@ -43,10 +44,10 @@ def site(client: Client) -> Site:
     return cast(Site, found)
 
 
-def check(outcome: Outcome, statistics: PingStatistics | None = None) -> Check:
+def check(outcome: Outcome, statistics: PingStatistics | None = None, macs: tuple[str, ...] = ()) -> Check:
     seen = PingObservation("ping", "vm-a", "192.168.24.1", outcome, "as seen", None, statistics)
     vm = GuestVm("vm-a", "demo", VLAN, "02:00:00:20:24:10", ("192.168.24.20",), ["worker-2"], uid="one")
-    return Check(vm, "gateway 192.168.24.1", VLAN, ("worker-2",), seen)
+    return Check(vm, "gateway 192.168.24.1", VLAN, ("worker-2",), seen, macs)
 
 
 def answers(sent: int, rtts: list[float], duplicates: int = 0) -> PingStatistics:
@@ -61,6 +62,29 @@ def test_answers_that_arrive_twice_are_a_failure_though_none_is_lost() -> None:
         "VM vm-a on worker-2: more than one answer from gateway 192.168.24.1 on VLAN 2024 (5 sent, 5 received); "
         "answers arrive twice: something on VLAN 2024 sends a copy back into it"
     )
+
+
+def test_answers_of_an_address_that_two_hosts_have_are_a_failure_though_all_came() -> None:
+    one, other = "02:00:00:00:00:01", "02:00:00:00:00:02"
+    with pytest.raises(ProductFailure) as failed:
+        expect.reached(site(Client("one")), check(Outcome.REACHED, answers(5, [2.0] * 5), (one, other)))
+    assert failed.value.found == (
+        "VM vm-a on worker-2: an answer, by chance, from gateway 192.168.24.1 on VLAN 2024 (5 sent, 5 received); "
+        f"two hosts on VLAN 2024 have the address 192.168.24.1: ARP is answered by {one} and by {other}"
+    )
+    assert failed.value.advice.startswith("the switch: ")
+    expect.reached(site(Client("one")), check(Outcome.REACHED, answers(5, [2.0] * 5), (one,)))
+    expect.reached(site(Client("one")), check(Outcome.REACHED, answers(5, [2.0] * 5), ()))
+
+
+def test_answers_that_are_late_for_everybody_come_from_no_gateway_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    down = Said("no resident has an answer either: the gateway is down or cut off", part="gateway")
+    own = Said("the resident pod on worker-2 has an answer: the fault is in the VM or its port", "worker-2", "vm")
+    late = check(Outcome.REACHED, answers(5, [2.0, 900.4]))
+    for found, said in ((down, "sends on VLAN 2024 waits in a queue"), (own, "the fault is in the VM or its port")):
+        monkeypatch.setattr(expect, "explain", lambda *_, found=found: found)
+        with pytest.raises(ProductFailure, match=said):
+            expect.reached(site(Client("one")), late)
 
 
 def test_one_answer_that_arrives_twice_is_none() -> None:
