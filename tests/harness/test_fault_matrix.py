@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab.evidence.reading import load
 from tests.conftest import RunningLab
 from tests.harness.annotator import annotating
 from tests.matrix import cells, table
@@ -52,8 +53,8 @@ def operators_without_a_word(folder: Path, scenario: dict[str, Any]) -> list[str
 def test_each_fault_of_the_sample_does_what_it_must_and_the_reason_names_it(lab: RunningLab, group: Group) -> None:
     faults = [word for cell in group.cells for word in ("--each-fault", cell.fault)]
     code, record, said = lab.run(group.feature, "-k", group.choose, *faults)
-    found = cells.outcomes(group, record["scenarios"])
-    wrong = [one for one in found if not one.expected or one.words]
+    found = cells.outcomes(group, [load(lab.folder / "out" / record["run_id"] / "run.json")])
+    wrong = [one for one in found if not one.expected or one.lacking]
     assert wrong == [], "\n".join([*table.lines(wrong, 0), said])
     first = record["scenarios"][0]
     assert asked_and_unanswered(lab.folder / "out" / record["run_id"], first), first["evidence_missing"]

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab.evidence.reading import find, load
 from tests.matrix import cells, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--sample", action="store_true", help="the cells of the sample alone")
-    parser.add_argument("-k", default="", metavar="WORD", help="cells whose fault has this word")
+    parser.add_argument("-k", default="", metavar="WORD", help="cells whose fault, or scenario, has this word")
     parser.add_argument(
         "--read", nargs="+", type=Path, default=[], metavar="RUN", help="judge the records of runs already made instead"
     )
     parser.add_argument("--write", action="store_true", help="write docs/faults.md from what came of it")
     options = parser.parse_args(argv)
     groups = cells.sample(cells.load()) if options.sample else cells.load()
-    groups = [replace(g, cells=tuple(c for c in g.cells if options.k in c.fault)) for g in groups]
+    groups = [replace(g, cells=tuple(c for c in g.cells if options.k in f"{g.scenario}: {c.fault}")) for g in groups]
     began = time.monotonic()
     groups = [group for group in groups if group.cells]
     found = read(groups, options.read) if options.read else run(groups)
@@ -45,15 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     (OUT / "results.json").write_text(json.dumps(results, indent=1))
     print("\n".join(table.lines(found, seconds)))
     if options.write:
-        table.write(ROOT / "docs" / "faults.md", found, catalogue())
-    return 0 if all(outcome.expected and not outcome.words for outcome in found) else 1
+        table.write(ROOT / "docs" / "faults.md", found, catalogue(), cells.unnoticed())
+    return 0 if all(outcome.expected and not outcome.lacking for outcome in found) else 1
 
 
 def read(groups: Sequence[cells.Group], folders: Sequence[Path]) -> list[cells.Outcome]:
     """What records of runs say to the cells; of a cell that ran in several the last counts."""
-    records = [json.loads((folder / "run.json").read_text()) for folder in folders]
-    scenarios = [s for record in records for s in record["scenarios"] if s["verdict"] not in ("", "not run")]
-    return [outcome for group in groups for outcome in cells.outcomes(group, scenarios)]
+    records = [load(find(folder)) for folder in folders]
+    return [outcome for group in groups for outcome in cells.outcomes(group, records)]
 
 
 def run(groups: Sequence[cells.Group]) -> list[cells.Outcome]:
@@ -80,8 +80,7 @@ def run_group(group: cells.Group, env: dict[str, str]) -> list[cells.Outcome]:
     except subprocess.TimeoutExpired:
         print(f"the run of {group.scenario} did not end", file=sys.stderr)
     made = [folder for folder in out.iterdir() if folder not in before and (folder / "run.json").exists()]
-    record = json.loads((made[0] / "run.json").read_text()) if made else {"scenarios": []}
-    return cells.outcomes(group, record["scenarios"])
+    return cells.outcomes(group, [load(folder / "run.json") for folder in made])
 
 
 def catalogue() -> str:

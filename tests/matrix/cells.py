@@ -1,7 +1,7 @@
 """The matrix as data, and what a run's record says to it. Pure: runs nothing.
 
-A cell is right about a cause when the first line of its reason has all the words wanted; detection asks for the verdict
-alone.
+A cell is right about a cause when the line that the reports begin with has all the words wanted, on a page and on a
+terminal; detection asks for the verdict alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
+from lab.evidence.record import RunRecord, ScenarioRecord
+from tests.matrix import reported
+
 CELLS = Path(__file__).parent / "cells.yaml"
 GREEN, MISSING = "passed", "not run"
-FINDINGS = ("found: ", "last seen: ")
-GAVE_UP = "it cannot get there any more: "
-"""Why a wait ended early stands behind it (lab/core/errors.py, WaitHopeless): more than what was seen last."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cell came to. ``words`` are those of the cause that the first line has not."""
+    """What a cell came to: the line of the HTML report, and the ``words`` of the cause that it has not.
+
+    ``unsaid`` are those that the summary on the terminal has not.
+    """
 
     fault: str
     scenario: str
@@ -57,12 +60,18 @@ class Outcome:
     line: str
     seconds: float
     words: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
     missed: str = ""
     made: str = field(default="", compare=False)
 
     @property
     def expected(self) -> bool:
         return self.verdict in self.wanted
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Words of the cause that one of the reports has not."""
+        return tuple(dict.fromkeys((*self.words, *self.unsaid)))
 
     @property
     def false_alarm(self) -> bool:
@@ -78,7 +87,7 @@ class Outcome:
 
     @property
     def right_cause(self) -> bool:
-        return self.detected and not self.words
+        return self.detected and not self.lacking
 
     def plain(self) -> dict[str, Any]:
         """For a file."""
@@ -107,43 +116,45 @@ def sample(groups: Iterable[Group]) -> list[Group]:
     return [group for group in chosen if group.cells]
 
 
-def first_line(reason: str) -> str:
-    """What was found, of the first line that says so; the first line of all where none does."""
-    lines = reason.strip().splitlines()
-    if lines and GAVE_UP in lines[0]:
-        return lines[0]
-    for line in lines:
-        for head in FINDINGS:
-            if line.startswith(head):
-                return line.removeprefix(head)
-    return lines[0] if lines else ""
-
-
 def values(made: str) -> dict[str, str]:
     """``node=worker-2 vlan=2024`` of a fault as it was made; of several, the first one's."""
     return dict(word.partition("=")[::2] for word in reversed(made.split()) if "=" in word)
 
 
-def outcomes(group: Group, scenarios: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    """What the record of a group's run says to each of its cells; one that never ran is ``not run``."""
-    found = {str(s["name"]): s for s in scenarios}
+def outcomes(group: Group, records: Sequence[RunRecord]) -> list[Outcome]:
+    """What records of runs say to each cell of a group; the last in which it ran counts, else it is ``not run``."""
+    found = {s.name: (record, s) for record in records for s in record.scenarios if s.verdict}
     return [_outcome(group, cell, found.get(f"{group.scenario} [{cell.fault}]")) for cell in group.cells]
 
 
-def _outcome(group: Group, cell: Cell, seen: Mapping[str, Any] | None) -> Outcome:
+def _outcome(group: Group, cell: Cell, seen: tuple[RunRecord, ScenarioRecord] | None) -> Outcome:
     if seen is None:
-        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, cell.cause, cell.missed)
-    made, reason = _made(seen), str(seen.get("reason") or "")
-    known, line = values(made), first_line(reason)
+        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, cell.cause, (), cell.missed)
+    record, scenario = seen
+    made = _made(scenario)
+    known = values(made)
     wanted = [re.sub(r"{(\w+)}", lambda m: known.get(m[1], m[0]), word) for word in cell.cause]
-    words = tuple(word for word in wanted if word not in line)
-    seconds = round(float(seen.get("seconds") or 0.0), 1)
+    line, summary = reported.page(record, scenario), reported.terminal(record, scenario)
     return Outcome(
-        cell.fault, group.scenario, cell.verdicts, str(seen["verdict"]), line, seconds, words, cell.missed, made
+        cell.fault,
+        group.scenario,
+        cell.verdicts,
+        str(scenario.verdict),
+        line,
+        round(scenario.seconds, 1),
+        tuple(word for word in wanted if word not in line),
+        tuple(word for word in wanted if word not in summary),
+        cell.missed,
+        made,
     )
 
 
-def _made(scenario: Mapping[str, Any]) -> str:
+def _made(scenario: ScenarioRecord) -> str:
     """The faults as they were made, from the record's facts."""
-    facts = [fact for fact in scenario.get("facts") or [] if fact.get("sort") == "fault" and not fact.get("healed")]
+    facts = [fact for fact in scenario.facts if fact.get("sort") == "fault" and not fact.get("healed")]
     return " ".join(str(fact["words"]) for fact in facts)
+
+
+def unnoticed(path: Path = CELLS) -> dict[str, str]:
+    """Faults that no check may notice, and why. Raises as :func:`load`."""
+    return {str(name): str(why) for name, why in yaml.safe_load(path.read_text())["unnoticed"].items()}

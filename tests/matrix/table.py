@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.matrix.cells import MISSING, Outcome
@@ -15,6 +15,9 @@ cells of [tests/matrix/cells.yaml](../tests/matrix/cells.yaml): a fault of a rea
 scenario runs, and what the scenario made of it. `make matrix` runs them all; `python -m tests.matrix --read RUN...`
 puts together runs of some, of which the last counts; those that never ran are listed.
 How faults are set by hand: [lab.md](lab.md).
+
+The lines are those that the HTML report begins the scenario's entry with, read back from the page. A cause is right
+when all words that the cell wants of it (layer, node, object) are in that line, and in the summary on the terminal.
 """
 
 
@@ -35,37 +38,39 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
     """For the terminal: each cell that is not as wanted, then the rates."""
     rows = []
     for one in found:
-        mark = "ok  " if one.expected and not one.words else "LESS" if one.expected else "BAD "
+        mark = "ok  " if one.expected and not one.lacking else "LESS" if one.expected else "BAD "
         rows.append(f"{mark} {one.verdict:12} {one.seconds:5.1f} s  {one.fault}")
-        if one.words:
-            rows.append(f"      without {', '.join(map(repr, one.words))}: {one.line}")
+        if one.lacking:
+            rows.append(f"      without {', '.join(map(repr, one.lacking))}: {one.line}")
         elif not one.expected:
             rows.append(f"      wanted {' or '.join(one.wanted)}: {one.line}")
     said = ", ".join(f"{name} {part} of {whole}" for name, (part, whole) in rates(found).items())
     return [*rows, f"{len(found)} cells in {seconds / 60:.0f} min: {said}"]
 
 
-def write(path: Path, found: Sequence[Outcome], catalogue: str) -> None:
+def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str]) -> None:
     """The page."""
-    path.write_text(page(found, catalogue))
+    path.write_text(page(found, catalogue, unnoticed))
 
 
-def page(found: Sequence[Outcome], catalogue: str) -> str:
-    """Catalogue, rates, what is not caught, and every cell with the first line of its reason."""
+def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str]) -> str:
+    """Rates, what is not caught, what no check may notice, every cell with its line, the catalogue."""
     ran = [o for o in found if o.verdict != MISSING]
     said = f"{len(ran)} of {len(found)} cells ran, in {sum(o.seconds for o in ran) / 60:.0f} minutes."
     rows = [HEAD, said, "", "| Rate | Cells |", "|---|---|"]
     rows += [
         f"| {name} | {part} of {whole} ({_percent(part, whole)}) |" for name, (part, whole) in rates(found).items()
     ]
-    lacking = [f"- `{o.fault}`: {_lack(o)}" for o in ran if not o.expected or o.words or o.missed]
+    lacking = [f"- `{o.fault}`: {_lack(o)}" for o in ran if not o.expected or o.lacking or o.missed]
     rows += ["", "## Not caught, or not explained", "", *(lacking or ["Nothing."])]
     if left := [
         f"- `{o.fault}`" + f": expected to be missed, {o.missed}" * bool(o.missed) for o in found if o not in ran
     ]:
         rows += ["", "## Not run", "", *left]
+    rows += ["", "## What no check may notice", ""]
+    rows += [f"- `{name}`: {why}" for name, why in sorted(unnoticed.items())]
     for scenario in dict.fromkeys(o.scenario for o in ran):
-        rows += ["", f"## {scenario}", "", "| Fault | Verdict | First line of the reason |", "|---|---|---|"]
+        rows += ["", f"## {scenario}", "", "| Fault | Verdict | First line of the report |", "|---|---|---|"]
         rows += [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in ran if o.scenario == scenario]
     rows += ["", "## The catalogue", "", "```console", "$ virtlab fault list", catalogue.rstrip(), "```", ""]
     return "\n".join(rows)
@@ -80,7 +85,8 @@ def _lack(one: Outcome) -> str:
         return f"{one.verdict}: {one.missed}"
     if not one.expected:
         return f"{one.verdict}, wanted {' or '.join(one.wanted)}"
-    return f"the reason does not say {', '.join(one.words)}"
+    where = "" if one.words and one.unsaid else " of the page" if one.words else " on the terminal"
+    return f"the report{where} does not say {', '.join(one.lacking)}"
 
 
 def _cell(text: str) -> str:

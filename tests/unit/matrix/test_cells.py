@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lab.embedded.errors import UsageError
-from lab.embedded.faults.catalogue import find, parse
+from lab.embedded.faults.catalogue import FAULTS, find, parse
+from lab.evidence.record import RunRecord, ScenarioRecord
 from tests.matrix import cells, table
 from tests.matrix.cells import Cell, Group
 
@@ -17,13 +19,15 @@ MISSED = Cell("duplicate-ip vlan=2024 address=192.168.24.1", ("passed",), (), "e
 GROUP = Group("features/localnet", "VM reaches", "x", (RED, GREEN, MISSED))
 
 
-def scenario(cell: Cell, verdict: str, reason: str = "", made: str = "") -> dict[str, Any]:
+def scenario(cell: Cell, verdict: str, reason: str = "", made: str = "") -> ScenarioRecord:
     facts = [{"sort": "fault", "words": made, "healed": False}] if made else []
-    return {"name": f"VM reaches [{cell.fault}]", "verdict": verdict, "reason": reason, "seconds": 7.26, "facts": facts}
+    return ScenarioRecord(
+        f"VM reaches [{cell.fault}]", "localnet", "n", verdict=verdict, reason=reason, seconds=7.26, facts=facts
+    )
 
 
-def judged(*scenarios: dict[str, Any]) -> list[cells.Outcome]:
-    return cells.outcomes(GROUP, scenarios)
+def judged(*scenarios: ScenarioRecord) -> list[cells.Outcome]:
+    return cells.outcomes(GROUP, [RunRecord("r1", Path("out/r1"), scenarios=list(scenarios))])
 
 
 def test_a_red_cell_whose_first_line_has_all_the_words_is_detected_and_explained() -> None:
@@ -42,12 +46,30 @@ def test_a_red_cell_whose_first_line_has_all_the_words_is_detected_and_explained
     assert rates == {"detected": (1, 2), "right cause": (1, 1), "not run": (0, 3), "false alarms": (0, 1)}
 
 
+MADE = "vlan-missing node=worker-2 vlan=2024"
+
+
 def test_the_cause_in_a_later_line_or_of_another_worker_is_not_the_cause() -> None:
-    made = "vlan-missing node=worker-2 vlan=2024"
-    late = judged(scenario(RED, "failed", "found: no answer\nVLAN 2024 on worker-2", made))[0]
-    other = judged(scenario(RED, "failed", "found: VLAN 2024 does not pass worker-1", made))[0]
+    late = judged(scenario(RED, "failed", "found: no answer\nVLAN 2024 on worker-2", MADE))[0]
+    other = judged(scenario(RED, "failed", "found: VLAN 2024 does not pass worker-1", MADE))[0]
     assert (late.detected, late.right_cause, late.words) == (True, False, ("worker-2", "VLAN 2024"))
     assert other.words == ("worker-2",)
+
+
+def test_a_cause_that_only_one_of_the_two_reports_names_is_not_explained() -> None:
+    seen = scenario(RED, "failed", "found: no answer", MADE)
+    told = {"sort": "cause", "text": "VLAN 2024 does not pass <worker-2>"}
+    only_page = judged(replace(seen, facts=[*seen.facts, told]))[0]
+    assert only_page.line == "VLAN 2024 does not pass <worker-2>", "as a reader sees it, and not as it is written"
+    assert (only_page.words, only_page.unsaid) == ((), ("worker-2", "VLAN 2024"))
+    assert not only_page.right_cause
+    page = table.page([only_page], "FAULT", {})
+    assert "the report on the terminal does not say worker-2, VLAN 2024" in page
+
+
+def test_of_a_cell_that_ran_in_several_runs_the_last_counts() -> None:
+    runs = [RunRecord("r", Path("out/r"), scenarios=[scenario(GREEN, verdict)]) for verdict in ("failed", "passed", "")]
+    assert cells.outcomes(GROUP, runs)[1].verdict == "passed"
 
 
 def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_ran() -> None:
@@ -55,7 +77,8 @@ def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_r
     assert not red.detected
     assert green.false_alarm
     assert (missing.verdict, missing.expected) == ("not run", False)
-    page = table.page([red, green, missing], "FAULT")
+    page = table.page([red, green, missing], "FAULT", {"loss": "it is over"})
+    assert "- `loss`: it is over" in page
     assert "- `gateway-down vlan=1993`: broken, wanted passed" in page
     assert "- `duplicate-ip vlan=2024 address=192.168.24.1`: expected to be missed, either host answers" in page
     assert "| not run | 1 of 3 (33 %) |" in page
@@ -66,6 +89,19 @@ def test_every_cell_names_a_fault_of_the_catalogue_with_its_parameters(cell: Cel
     for words in cell.fault.removeprefix("start:").split(" + "):
         name, *arguments = words.split()
         parse(find(name), arguments)
+
+
+def test_every_fault_of_the_catalogue_must_be_noticed_somewhere_or_it_is_written_why_not() -> None:
+    noticed = {
+        words.split()[0]
+        for group in cells.load()
+        for cell in group.cells
+        if "passed" not in cell.verdicts
+        for words in cell.fault.removeprefix("start:").split(" + ")
+    }
+    reasons = cells.unnoticed()
+    assert {fault.name for fault in FAULTS} == noticed | set(reasons)
+    assert noticed & set(reasons) == set(), "what is noticed needs no reason"
 
 
 def test_a_fault_that_is_none_is_said() -> None:
