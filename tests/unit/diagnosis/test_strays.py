@@ -38,9 +38,9 @@ def test_what_policies_and_ovn_put_there_is_nothing_strange() -> None:
 
 
 def test_an_answer_under_a_foreign_mac_address_blames_who_should_have_checked_it() -> None:
-    segment = Segment("network machine", "192.168.52.254", "192.168.52.0/24", ("192.168.52.20", "192.168.52.99"), "machine", 0)
+    segment = Segment("network machine", "192.168.52.254", "192.168.52.0/24", ("192.168.52.20", "192.168.52.99"))
     guest = GuestVm("vm-b", "demo", segment, "02:00:00:52:00:10", (), ["w3"])
-    seen = PingObservation("ping", "vm-b", "192.168.52.254", Outcome.REACHED, "5 of 5 answered")
+    seen = PingObservation("ping", "vm-b", "192.168.52.254", Outcome.REACHED, "5 of 5 answered", None)
     check = Check(guest, "gateway 192.168.52.254", segment, ("w3",), seen)
     assert foreign(check) == ""
     said = foreign(replace(check, guest=replace(guest, worn="02:00:00:66:66:0b")))
