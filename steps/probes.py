@@ -30,7 +30,7 @@ def listens(scene: Scene, probing: Probing, vlan: int, name: str) -> None:
 @then(sentence("the fabric learned by an announcement where {name:VM} is"))
 def learned(probing: Probing, name: str) -> None:
     """RARP or gratuitous ARP of it was heard since."""
-    probed.announced(probing.heard(name), name)
+    probed.announced(probing.heard(name), probing.scene.guest(name))
 
 
 @then(sentence("{name:VM} connects to TCP port {port:d} of {other:VM}"))
@@ -60,7 +60,7 @@ def names(scene: Scene, probing: Probing, name: str, vlan: int) -> None:
 @then(sentence("packets of {size:d} bytes pass from {name:VM} to {other:VM} in one piece"))
 def passes(probing: Probing, size: int, name: str, other: str) -> None:
     """The path MTU, by don't-fragment."""
-    probed.passes(probing.path_mtu(name, other), size)
+    probed.passes(probing.path_mtu(name, other), size, probing.scene, name)
 
 
 @then(sentence("{name:VM} sends more than {mbit:d} Mbit/s to {other:VM} over TCP"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.core.errors import ProductFailure
+from lab.diagnosis import bigframes
 from lab.probes.announcements import Heard
 from lab.probes.dns import DnsObservation
 from lab.probes.mtu import PathMtu
@@ -10,6 +11,7 @@ from lab.probes.observation import Observation
 from lab.probes.services import ADDRESS, NAME
 from lab.probes.throughput import Throughput
 from lab.topology.probing import Known
+from lab.topology.scene import GuestVm, Scene
 
 
 def reached(seen: Observation) -> None:
@@ -27,10 +29,14 @@ def named(seen: DnsObservation) -> None:
         raise ProductFailure(f"{NAME} to be {ADDRESS} for {seen.source}", seen.detail, str(seen.evidence or ""))
 
 
-def passes(seen: PathMtu, size: int) -> None:
-    """Raises ProductFailure when packets of that many bytes do not pass in one piece."""
+def passes(seen: PathMtu, size: int, scene: Scene, name: str) -> None:
+    """Raises ProductFailure when packets of that many bytes from a VM do not pass in one piece, and where they end."""
     if seen.mtu < size:
-        raise ProductFailure(f"packets of {size} bytes to pass from {seen.source} to {seen.target}", str(seen))
+        cause = bigframes.explain(scene.site, scene.guest(name).segment, size)
+        raise ProductFailure(
+            f"packets of {size} bytes to pass from {seen.source} to {seen.target}",
+            "; ".join(said for said in (str(seen), cause) if said),
+        )
 
 
 def faster(seen: Throughput, mbit_s: float) -> None:
@@ -49,11 +55,11 @@ def known(seen: Known) -> None:
         )
 
 
-def announced(seen: Heard, name: str) -> None:
+def announced(seen: Heard, guest: GuestVm) -> None:
     """Raises ProductFailure when nothing that switches learn from was heard of a VM that moved."""
     if not seen.announcing:
         raise ProductFailure(
-            f"RARP or gratuitous ARP of {name} on every switch between its new worker and {seen.place}",
+            f"RARP or gratuitous ARP of {guest}, to which it moved, on every switch between there and {seen.place}",
             str(seen),
             advice="switches go on sending its traffic to the old worker until it speaks by itself: is RARP filtered?",
         )

@@ -6,7 +6,7 @@ asked to; the packets of each NIC are counted around that. Observing and breakin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -85,8 +85,8 @@ class WorkersBond:
 
         def observe() -> Seen[None]:
             now = {node: [m.name for m in bond.working] for node, bond in self.bonds().items()}
-            said = [f"{', '.join(nics) or 'none'} on {node}" for node, nics in now.items()]
-            return Seen("; ".join(said), all(set(now[node]) == set(nics) for node, nics in wanted.items()))
+            wrong = [said for node, nics in wanted.items() for said in _differing(node, nics, now[node])]
+            return Seen("; ".join(wrong) or "as wanted", not wrong)
 
         wait_until(
             f"{self.bond} on {', '.join(wanted)}",
@@ -96,6 +96,14 @@ class WorkersBond:
             changes=Periodic(0.2, "a bond announces nothing to the API"),
             advice="ip -d link, or ovs-appctl bond/show and lacp/show, on the node; and the switch's side",
         )
+
+
+def _differing(node: str, wanted: Collection[str], now: Collection[str]) -> Iterator[str]:
+    """Which NICs of a worker's bond do not work, and which of those that should not do."""
+    if missing := [nic for nic in wanted if nic not in now]:
+        yield f"{', '.join(missing)} on {node} without use"
+    if more := [nic for nic in now if nic not in wanted]:
+        yield f"{', '.join(more)} on {node} in use"
 
 
 class BondPath(WorkersBond):
