@@ -137,6 +137,7 @@ _BY_REASON: dict[str, tuple[type[ApiError], str]] = {
     "Forbidden": (Forbidden, "ask the cluster's owner for this right (kubectl auth can-i shows what is granted)"),
     "TooManyRequests": (Throttled, "the API server is overloaded: try later"),
 }
+_FAILED = "who serves this failed by itself: the log of the API server, or of the operator behind it, says why"
 _BY_STATUS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -186,7 +187,7 @@ def api_error(code: int, body: bytes | str | dict[str, Any], *, wanted: str, whe
         return kind(
             wanted, where, status=code, reason=reason, message=message, causes=causes, found=found, advice=advice
         )
-    kind, advice = _BY_REASON.get(reason) or _BY_REASON.get(_BY_STATUS.get(code, ""), (ServerError, ""))
+    kind, advice = _BY_REASON.get(reason) or _BY_REASON.get(_BY_STATUS.get(code, ""), (ServerError, _FAILED))
     found = f"{code} {reason}: {message}".replace(" :", ":") + _list(causes, message)
     return kind(wanted, where, status=code, reason=reason, message=message, causes=causes, found=found, advice=advice)
 

@@ -1,4 +1,4 @@
-"""Where large packets are lost while small ones pass: asked of the residents, one per worker. Sends, and changes nothing.
+"""Where large packets are lost while small ones pass: the residents are asked, one per worker. It changes nothing.
 
 A switch that drops what is too long for one of its ports says so to nobody.
 """

@@ -16,6 +16,7 @@ import certifi
 import pytest
 from aiohttp import web
 from fakeapi import FakeApi, connect, kubeconfig, pod, status
+from urllib3.exceptions import SSLError
 
 from lab.access import kinds
 from lab.access.client import Client
@@ -204,10 +205,23 @@ def test_a_connection_that_ends_in_the_middle_of_tls_is_lost_and_tried_again(tmp
     assert "certificate" not in raised.value.advice
 
 
+def test_an_expired_certificate_is_told_as_one_that_no_kubeconfig_mends(client: Client) -> None:
+    cause = SSLError(
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)"
+    )
+    down = client.transport.api_down("list Pod", cause)
+    assert down.headline.startswith("wanted an answer of the API server (list Pod); found SSLError: [SSL: CERTIFICATE")
+    assert down.advice.startswith("renew the server's certificate")
+    other = client.transport.api_down("list Pod", SSLError("certificate verify failed: self-signed certificate"))
+    assert other.advice.endswith("fetch the kubeconfig again")
+
+
 def test_a_500_of_a_subresource_is_an_answer_and_no_outage(api: FakeApi, client: Client) -> None:
     api.say("GET /x", lambda r: status(500, "InternalError", "VMI is not running"))
-    with pytest.raises(ServerError, match="VMI is not running"):
+    with pytest.raises(ServerError, match="VMI is not running") as raised:
         client.raw("GET", "/x", wanted="guestosinfo")
+    assert raised.value.headline == "wanted guestosinfo; found 500 InternalError: VMI is not running"
+    assert "the log of the API server, or of the operator behind it, says why" in raised.value.advice
     assert sum(path == "/x" for _, path, _, _ in api.requests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Large packets that are lost: blamed on the workers whose residents lose them too, and on nobody when all are alike."""
+"""Large packets that are lost: blamed on workers whose residents lose them too, and on nobody when all are alike."""
 
 from __future__ import annotations
 
