@@ -22,6 +22,7 @@ from lab.embedded.faults.bridge_plugin_old import BridgePluginOld
 from lab.embedded.faults.daemon_dead import CONTROLLER_DEAD, NORTHD_DEAD
 from lab.embedded.faults.delay import Delay
 from lab.embedded.faults.dhcp_silent import DhcpSilent
+from lab.embedded.faults.dhcp_stray import DhcpStray
 from lab.embedded.faults.dhcp_wrong_subnet import DhcpWrongSubnet
 from lab.embedded.faults.duplicate import Duplicate
 from lab.embedded.faults.duplicate_ip import DuplicateIp
@@ -89,6 +90,7 @@ FAULTS: tuple[Fault, ...] = (
     AgentAbsent(),
     BridgeMappingWrong(),
     Delay(),
+    DhcpStray(),
     DhcpWrongSubnet(),
     Duplicate(),
     DuplicateIp(),

@@ -18,32 +18,33 @@ class DhcpSilent:
     parameters: Mapping[str, str] = {"host": "the outside host that serves it, e.g. machine or gateway-2024"}
 
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
-        host, run = self._host(site, arguments)
-        pid = await self._server(host, run)
+        host, run, pid = await server_of(site, arguments)
         await run(["busybox", "kill", "-STOP", pid])
         if await self._state(run, pid) != "T":
             raise FaultError(f"wanted the DHCP server of {host} stopped", f"process {pid} goes on")
         return {}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
-        host, run = self._host(site, arguments)
-        pid = await self._server(host, run)
+        host, run, pid = await server_of(site, arguments)
         await run(["busybox", "kill", "-CONT", pid])
         if await self._state(run, pid) == "T":
             raise FaultError(f"wanted the DHCP server of {host} to go on", f"process {pid} is stopped")
-
-    def _host(self, site: Site, arguments: Mapping[str, str]) -> tuple[str, Runner]:
-        host = one_of("an outside host", arguments["host"], site.hosts)
-        return host, site.outside(host)
-
-    async def _server(self, host: str, run: Runner) -> str:
-        pid = (await run(["cat", f"/run/{host}.pid"])).strip()
-        command = await run(["cat", f"/proc/{pid}/cmdline"]) if pid.isdigit() else ""
-        if not command.startswith("dnsmasq\0"):
-            raise FaultError(f"wanted the DHCP server of {host}", f"/run/{host}.pid says {pid!r}, which is none")
-        return pid
 
     async def _state(self, run: Runner, pid: str) -> str:
         # proc(5): the state is the word behind the program's name, which stands in parentheses.
         said = await run(["cat", f"/proc/{pid}/stat"])
         return said.rpartition(")")[2].split()[0]
+
+
+async def server_of(site: Site, arguments: Mapping[str, str]) -> tuple[str, Runner, str]:
+    """The outside host that a fault names, commands there, and the process of its DHCP server.
+
+    Raises UsageError for a host that is none, FaultError when no server runs there.
+    """
+    host = one_of("an outside host", arguments["host"], site.hosts)
+    run = site.outside(host)
+    pid = (await run(["cat", f"/run/{host}.pid"])).strip()
+    command = await run(["cat", f"/proc/{pid}/cmdline"]) if pid.isdigit() else ""
+    if not command.startswith("dnsmasq\0"):
+        raise FaultError(f"wanted the DHCP server of {host}", f"/run/{host}.pid says {pid!r}, which is none")
+    return host, run, pid
