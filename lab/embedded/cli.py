@@ -33,19 +33,49 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands; help texts are what `virtlab help COMMAND` shows."""
-    top = Parser(prog="virtlab", description="the embedded lab: a cluster without a cluster")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+class _Commands:
+    """The commands as argparse has them, each with the lab's name among its options."""
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
+    def __init__(self, top: argparse.ArgumentParser) -> None:
+        self._known = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(self, name: str, text: str) -> argparse.ArgumentParser:
+        made = self._known.add_parser(name, help=text, description=text)
         made.add_argument(
             "--name", default=DEFAULT_NAME, help="the lab's name (default: %(default)s, or $VIRTLAB_NAME)"
         )
         return made
 
-    made = command("up", "bring a lab up; one that is up is left alone")
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; help texts are what `virtlab help COMMAND` shows."""
+    top = Parser(prog="virtlab", description="the embedded lab: a cluster without a cluster")
+    commands = _Commands(top)
+    _up(commands.add("up", "bring a lab up; one that is up is left alone"))
+    made = commands.add("down", "end a lab, completely")
+    made.add_argument("--purge", action="store_true", help="also remove its logs and keys")
+    made = commands.add("status", "what is up")
+    made.add_argument("--json", action="store_true", help="for programs")
+    made.add_argument("--all", action="store_true", help="every lab of this user")
+    made = commands.add("kubeconfig", "print the path of the lab's kubeconfig")
+    made.add_argument("--admin", action="store_true", help="the administrator's, also after `up --rbac`")
+    commands.add("doctor", "can this host carry a lab?")
+    made = commands.add("fetch", "download programs that only some uses of a lab need; labs that are up find them too")
+    made.add_argument("group", nargs="?", default="networkmanager", help="which (default: %(default)s)")
+    made.add_argument("--offline", action="store_true", help="only say whether they are there")
+    _fault(commands.add("fault", "break a real part of the lab, and mend it"))
+    made = commands.add("outside", "run a command on a host beside the cluster, e.g. gateway-2024")
+    made.add_argument("action", choices=["exec", "connect", "list"])
+    made.add_argument("host", nargs="?", help="its name; the words of the command follow, behind --")
+    made.usage = "%(prog)s [--name NAME] {exec,connect,list} [host] [-- command ...]"
+    made = commands.add("node", "run a command on a node of the lab")
+    made.add_argument("action", choices=["exec"])
+    made.add_argument("host", metavar="node", help="its name; the words of the command follow, behind --")
+    made.usage = "%(prog)s [--name NAME] exec node -- command ..."
+    return top
+
+
+def _up(made: argparse.ArgumentParser) -> None:
     made.add_argument("--workers", type=_workers, default=3, help="worker nodes, 1-9 (default: 3)")
     made.add_argument(
         "--nmstate", metavar="RELEASE", help="the kubernetes-nmstate to play, 0.83 to 0.86 (default: 0.86)"
@@ -67,18 +97,9 @@ def parser() -> argparse.ArgumentParser:
         help="the kubeconfig is of a ServiceAccount with the roles in FILE (default: deploy/rbac.yaml)",
     )
     made.add_argument("--plan", action="store_true", help="say what would be made, and stop")
-    made = command("down", "end a lab, completely")
-    made.add_argument("--purge", action="store_true", help="also remove its logs and keys")
-    made = command("status", "what is up")
-    made.add_argument("--json", action="store_true", help="for programs")
-    made.add_argument("--all", action="store_true", help="every lab of this user")
-    made = command("kubeconfig", "print the path of the lab's kubeconfig")
-    made.add_argument("--admin", action="store_true", help="the administrator's, also after `up --rbac`")
-    command("doctor", "can this host carry a lab?")
-    made = command("fetch", "download programs that only some uses of a lab need; labs that are up find them too")
-    made.add_argument("group", nargs="?", default="networkmanager", help="which (default: %(default)s)")
-    made.add_argument("--offline", action="store_true", help="only say whether they are there")
-    made = command("fault", "break a real part of the lab, and mend it")
+
+
+def _fault(made: argparse.ArgumentParser) -> None:
     made.add_argument("action", choices=["set", "list", "heal"])
     made.add_argument("fault", nargs="?", help="the fault's name; `heal` without one heals all")
     made.add_argument(
@@ -89,15 +110,6 @@ def parser() -> argparse.ArgumentParser:
         help="what the fault is set on, e.g. node=worker-2; further faults behind a +",
     )
     made.add_argument("--json", action="store_true", help="for programs")
-    made = command("outside", "run a command on a host beside the cluster, e.g. gateway-2024")
-    made.add_argument("action", choices=["exec", "connect", "list"])
-    made.add_argument("host", nargs="?", help="its name; the words of the command follow, behind --")
-    made.usage = "%(prog)s [--name NAME] {exec,connect,list} [host] [-- command ...]"
-    made = command("node", "run a command on a node of the lab")
-    made.add_argument("action", choices=["exec"])
-    made.add_argument("host", metavar="node", help="its name; the words of the command follow, behind --")
-    made.usage = "%(prog)s [--name NAME] exec node -- command ..."
-    return top
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:

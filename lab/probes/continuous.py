@@ -154,14 +154,8 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
             f"answers in the log of ping {frame.place} -> {frame.target}", repr(text[-300:]), frame.place, "repeat it"
         )
     first = 1 if "icmp_seq=" in text else 0
-    # Fewer lines than the ping says that it had answers are a log that lost some, not a network that did.
-    if summary is not None and not summary[1] <= len(set(replies.seq)) <= summary[0]:
-        raise Inconclusive(
-            f"the summary of ping {frame.place} -> {frame.target} to match its lines",
-            f"{len(set(replies.seq))} answers, and: {text[-300:]!r}",
-            frame.place,
-            "repeat it",
-        )
+    if summary is not None:
+        _agree(summary[0], summary[1], len(set(replies.seq)), text, frame)
     here = Translation(replies.at, frame.interval_ms, 0.0, ())
     if stamped and stretches:
         here = translate(replies.at, stretches, replies.seq)
@@ -184,6 +178,17 @@ def read_log(text: str, stretches: Sequence[Stretch], frame: Frame, remarks: tup
         remarks=said if summary is not None else (*said, "it was ended without a summary: what it sent is estimated"),
     )
     return series(full, replies.seq, times, replies.ms)
+
+
+def _agree(sent: int, received: int, answers: int, text: str, frame: Frame) -> None:
+    """Fewer lines than the ping says that it had answers are a log that lost some, not a network that did."""
+    if not received <= answers <= sent:
+        raise Inconclusive(
+            f"the summary of ping {frame.place} -> {frame.target} to match its lines",
+            f"{answers} answers, and: {text[-300:]!r}",
+            frame.place,
+            "repeat it",
+        )
 
 
 def trips_beside_the_gap(times: Sequence[float], trips_ms: Sequence[float]) -> float:

@@ -179,14 +179,11 @@ def detect(client: Client, target: Target) -> Capabilities:
         # kubernetes-nmstate configures nodes through it (docs/deployment-arbitrary-cluster.md).
         "networkmanager": nmstate,
     }
+    shares = f"{len(workers)} of {len(nodes)} schedulable: {', '.join(workers)}"
     facts = {
-        "cluster": client.server,
-        "kubernetes": client.version(),
-        "kubevirt": kubevirt.detail,
-        "platform": target.platform.type,
-        "target": f"{target.name} ({target.source})",
-        "workers": f"{len(workers)} of {len(nodes)} schedulable: {', '.join(workers)}",
-    }
+        "cluster": client.server, "kubernetes": client.version(), "kubevirt": kubevirt.detail,
+        "platform": target.platform.type, "target": f"{target.name} ({target.source})", "workers": shares,
+    }  # fmt: skip
     found = Capabilities(target, workers, features, facts)
     facts["can"], *lack = found.brief()
     facts |= {"cannot": lack[0].removeprefix("not there: ")} if lack else {}

@@ -74,11 +74,7 @@ def clean(client: Client, run_id: str = "", faults: FaultPort | None = None) -> 
     gone: list[str] = []
     stays: list[str] = []
     if faults is not None:
-        try:
-            if said := _healed(faults):
-                gone.append(f"faults ({said})")
-        except LabError as error:
-            stays.append(f"faults: {error.headline}")
+        _heal(faults, gone, stays)
 
     def each(what: str, objects: Iterable[Obj], act: Callable[[Obj], object]) -> None:
         for obj in objects:
@@ -105,6 +101,14 @@ def clean(client: Client, run_id: str = "", faults: FaultPort | None = None) -> 
             "look at these, then virtlab clean again",
         )
     return gone
+
+
+def _heal(faults: FaultPort, gone: list[str], stays: list[str]) -> None:
+    try:
+        if said := _healed(faults):
+            gone.append(f"faults ({said})")
+    except LabError as error:
+        stays.append(f"faults: {error.headline}")
 
 
 def _healed(faults: FaultPort) -> str:

@@ -64,15 +64,16 @@ def text(placement: Placement) -> Iterator[str]:
             *((node.name, node.subnets, node.pod) for node in placement.nodes),
         ],
     )
-    asked = [vm for vm in placement.vms if vm.ping is not None]
-    if asked:
-        rows = [
-            (vm.name, vm.node, a.to, a.outcome.upper() if a.outcome != "reached" else a.outcome, a.detail, a.way)
-            for vm in asked
-            if (a := vm.ping) is not None
-        ]
-        yield from _table("ping from each hosted node", [("VM", "NODE", "TO", "RESULT", "DETAIL", "BY"), *rows])
+    if pings := list(_pings(placement)):
+        yield from _table("ping from each hosted node", [("VM", "NODE", "TO", "RESULT", "DETAIL", "BY"), *pings])
     yield from (f"note: {note}" for note in placement.notes)
+
+
+def _pings(placement: Placement) -> Iterator[tuple[str, ...]]:
+    for vm in placement.vms:
+        if (ping := vm.ping) is not None:
+            outcome = ping.outcome.upper() if ping.outcome != "reached" else ping.outcome
+            yield vm.name, vm.node, ping.to, outcome, ping.detail, ping.way
 
 
 def _table(title: str, rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -101,19 +101,11 @@ async def agent(node: NodeSpec, layout: Layout, spec: LabSpec, guest: tuple[str,
     kube = Kube(f"https://{API_ADDRESS}:{API_PORT}", token=keys.token(layout, node.name), ca=layout.pki / "ca.crt",
                 user_agent=f"virtlab-agent/{node.name}", host=node.name)  # fmt: skip
     ctx = NodeContext(
-        node=node,
-        kube=kube,
-        informers=Informers(kube),
-        rundir=rundir,
-        state=layout.root,
-        kernel=Path(guest[0]),
-        initrd=Path(guest[1]),
-        ovs=zone.ovs,
-        northbound=zone.northbound,
-        southbound=zone.southbound,
-        agent_token=keys.token(layout, keys.AGENT),
-        kubevirt=spec.virtualization,
-    )
+        node=node, kube=kube, informers=Informers(kube), rundir=rundir, state=layout.root,
+        kernel=Path(guest[0]), initrd=Path(guest[1]),
+        ovs=zone.ovs, northbound=zone.northbound, southbound=zone.southbound,
+        agent_token=keys.token(layout, keys.AGENT), kubevirt=spec.virtualization,
+    )  # fmt: skip
     ctx.rundir.mkdir(parents=True, exist_ok=True)
     logging.getLogger().addHandler(ComponentLogs(ctx.rundir))
     launchers, left_out = Launchers(), LeftOut()
@@ -122,15 +114,12 @@ async def agent(node: NodeSpec, layout: Layout, spec: LabSpec, guest: tuple[str,
     kubelet = Kubelet(ctx, launchers, parts, left_out)
     virt = VirtHandler(ctx, launchers)
     handler = NmstateHandler(ctx, spec.release)
+    manager = NetworkManager(
+        rundir / "networkmanager", handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close
+    )
     components: dict[str, Component] = {
-        "kubelet": kubelet,
-        "virt-handler": virt,
-        "nmstate": handler,
-        "ovnkube": ovnkube,
-        "networkmanager": NetworkManager(
-            rundir / "networkmanager", handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close
-        ),
-    }
+        "kubelet": kubelet, "virt-handler": virt, "nmstate": handler, "ovnkube": ovnkube, "networkmanager": manager,
+    }  # fmt: skip
     left_out.listen()
     await ctx.informers.start()
     served = serve_agent([kubelet, virt], host=node.machine_ip, port=AGENT_PORT, token=ctx.agent_token)

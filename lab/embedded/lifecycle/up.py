@@ -124,43 +124,22 @@ def _start(
     user_namespace: bool,
     say: Say,
 ) -> dict[str, Any]:
-    layout.facts.unlink(missing_ok=True)
-    # What the lab of that name left the last time says nothing about this one.
-    for leftover in ("faults", "logs", "guests"):
-        shutil.rmtree(layout.root / leftover, ignore_errors=True)
-    layout.make()
+    _clear(layout)
     with contextlib.closing(socket.create_server(("127.0.0.1", _port(layout)), backlog=128)) as listener:
         port = listener.getsockname()[1]
         keys.create(layout, spec, f"https://127.0.0.1:{port}")
         progress_r, progress_w = os.pipe()
         orders = {
-            "name": spec.name,
-            "workers": spec.workers,
-            "nmstate": spec.nmstate,
-            "kubevirt": spec.kubevirt,
-            "listener": listener.fileno(),
-            "progress": progress_w,
-            "kernel": str(image.kernel),
-            "initrd": str(image.initrd),
-            "options": options.facts(),
-        }
+            **_plan_facts(spec), "options": options.facts(), "listener": listener.fileno(), "progress": progress_w,
+            "kernel": str(image.kernel), "initrd": str(image.initrd),
+        }  # fmt: skip
         process = _spawn(layout, orders, tools, (listener.fileno(), progress_w, lock), user_namespace)
         os.close(progress_w)
     facts: dict[str, Any] = {
-        "name": spec.name,
-        "workers": spec.workers,
-        "nmstate": spec.nmstate,
-        "kubevirt": spec.kubevirt,
-        "keeper": process.pid,
-        "user_namespace": user_namespace,
-        "port": port,
-        "kubeconfig": str(layout.kubeconfig),
-        "outside_hosts": list(gateways.hosts(spec)),
-        "env": dict(tools.env),
-        "versions": dict(tools.versions),
-        "image": image.digest,
-        "started": time.time(),
-    }
+        **_plan_facts(spec), "keeper": process.pid, "user_namespace": user_namespace,
+        "port": port, "kubeconfig": str(layout.kubeconfig), "outside_hosts": list(gateways.hosts(spec)),
+        "env": dict(tools.env), "versions": dict(tools.versions), "image": image.digest, "started": time.time(),
+    }  # fmt: skip
     layout.facts.write_text(json.dumps(facts, indent=1))
     try:
         with os.fdopen(progress_r) as progress:
@@ -174,6 +153,19 @@ def _start(
     layout.facts.write_text(json.dumps(facts, indent=1))
     (layout.root / "port").write_text(str(port))
     return facts
+
+
+def _clear(layout: Layout) -> None:
+    """What the lab of that name left the last time says nothing about this one."""
+    layout.facts.unlink(missing_ok=True)
+    for leftover in ("faults", "logs", "guests"):
+        shutil.rmtree(layout.root / leftover, ignore_errors=True)
+    layout.make()
+
+
+def _plan_facts(spec: LabSpec) -> dict[str, Any]:
+    """What the supervisor, and who looks at the lab later, know of its plan."""
+    return {"name": spec.name, "workers": spec.workers, "nmstate": spec.nmstate, "kubevirt": spec.kubevirt}
 
 
 def _port(layout: Layout) -> int:

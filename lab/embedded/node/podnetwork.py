@@ -122,7 +122,6 @@ def _router_port(router: str, port: str, mac: str, network: str, switch: str, pe
 
 def own_zone(me: Member) -> list[str]:
     """The zone without its neighbours, as one transaction."""
-    gr, ext = f"GR_{me.name}", f"ext_{me.name}"
     join_mac = mac_of(JOIN[1])
     return [
         "--may-exist", "lr-add", ROUTER,
@@ -146,6 +145,15 @@ def own_zone(me: Member) -> list[str]:
                       TRANSIT_SWITCH, f"tstor-{me.name}"),
         "--", "set", "Logical_Switch_Port", f"tstor-{me.name}", f"options:requested-tnl-key={me.number}",
         f"external_ids:node={me.name}",
+        *_gateway_router(me),
+        *_policies(me),
+    ]  # fmt: skip
+
+
+def _gateway_router(me: Member) -> list[str]:
+    """From the join switch to br-ex; what leaves has the node's own address."""
+    gr, ext = f"GR_{me.name}", f"ext_{me.name}"
+    return [
         "--", "--may-exist", "lr-add", gr,
         "--", "set", "Logical_Router", gr, f"options:chassis={me.chassis}", "options:snat-ct-zone=0",
         "options:dynamic_neigh_routers=false", "options:always_learn_from_arp_request=false",
@@ -162,7 +170,6 @@ def own_zone(me: Member) -> list[str]:
         "options:exclude-lb-vips-from-garp=true",
         "--", "--may-exist", "lr-nat-add", gr, "snat", str(me.outside.ip), str(CLUSTER),
         "--", "--may-exist", "lr-nat-add", gr, "snat", str(me.outside.ip), str(me.join),
-        *_policies(me),
     ]  # fmt: skip
 
 

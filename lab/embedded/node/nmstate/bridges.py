@@ -171,19 +171,23 @@ def attach(draft: Draft, bridge: str, wanted: Mapping[str, Any]) -> None:
             enslave(draft, name)
         return
     if name in draft.links:
-        internal = draft.host().bridge_of(name)
-        kind = internal.ports[name].kind if internal is not None else "system"
-        link = draft.links[name]
-        draft.release(name)
-        if kind == "internal":
-            draft.links[name] = link
-        else:
-            enslave(draft, name)
-        draft.set_port(bridge, Port(name, kind, vlan=vlan))
+        _take_link(draft, bridge, Port(name, "system", vlan=vlan))
         return
     # nmstate (inter_ifaces_controller.rs, handle_changed_ports): an unknown port becomes an OVS internal interface.
     draft.set_port(bridge, Port(name, "internal", vlan=vlan))
     draft.links[name] = Link(name, "tap", up=True)
+
+
+def _take_link(draft: Draft, bridge: str, port: Port) -> None:
+    """A link of the node becomes a port; an internal one of another bridge stays what it is."""
+    home, link = draft.host().bridge_of(port.name), draft.links[port.name]
+    kind = home.ports[port.name].kind if home is not None else port.kind
+    draft.release(port.name)
+    if kind == "internal":
+        draft.links[port.name] = link
+    else:
+        enslave(draft, port.name)
+    draft.set_port(bridge, replace(port, kind=kind))
 
 
 def _vlan(section: Mapping[str, Any] | None) -> PortVlan | None:

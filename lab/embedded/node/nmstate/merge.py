@@ -14,7 +14,7 @@ from lab.embedded.node.nmstate.bridges import attach, linux_bridge, ovs_bridge, 
 from lab.embedded.node.nmstate.desired import CONTROLLERS, COPIES_MAC, Desired, Iface
 from lab.embedded.node.nmstate.draft import Draft, enslave, type_of, unconfigure
 from lab.embedded.node.nmstate.errors import invalid, unsupported
-from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Host
+from lab.embedded.node.nmstate.model import BOND_ROLE, Bridge, Host, Link
 from lab.embedded.node.nmstate.parsing import resolve
 from lab.embedded.node.nmstate.routes import routes_of
 
@@ -149,13 +149,8 @@ def _base(draft: Draft, iface: Iface) -> None:
     link, data = draft.links[name], iface.data
     held = bool(link.master) or (link.kind != "tap" and bool(draft.host().controller_of(name)))
     change: dict[str, Any] = {"up": True}
-    if data.get("mtu") is not None:
-        mtu = data["mtu"]
-        if link.max_mtu and mtu > link.max_mtu:
-            raise invalid(f"Desired MTU {mtu} for interface {name} is bigger than maximum allowed MTU {link.max_mtu}")
-        if mtu < link.min_mtu:
-            raise invalid(f"Desired MTU {mtu} for interface {name} is smaller than minimum allowed MTU {link.min_mtu}")
-        change["mtu"] = mtu
+    if (mtu := data.get("mtu")) is not None:
+        change["mtu"] = _mtu(link, mtu)
     if mac := _mac(draft, iface):
         change["mac"] = mac
     addresses = set(link.addresses)
@@ -186,6 +181,16 @@ def _base(draft: Draft, iface: Iface) -> None:
             if not dhcp:
                 change["dynamic"] = link.dynamic - leased
     draft.links[name] = replace(link, addresses=frozenset(addresses), **change)
+
+
+def _mtu(link: Link, mtu: int) -> int:
+    """A wanted MTU, when the link can have it."""
+    wanted = f"Desired MTU {mtu} for interface {link.name}"
+    if link.max_mtu and mtu > link.max_mtu:
+        raise invalid(f"{wanted} is bigger than maximum allowed MTU {link.max_mtu}")
+    if mtu < link.min_mtu:
+        raise invalid(f"{wanted} is smaller than minimum allowed MTU {link.min_mtu}")
+    return mtu
 
 
 def _mac(draft: Draft, iface: Iface) -> str:
