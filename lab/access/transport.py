@@ -203,9 +203,7 @@ class Transport:
         """The error for a connection that failed for `cause`."""
         source = f"from kubeconfig {self.kubeconfig}" if self.kubeconfig else "from the kubeconfig"
         if isinstance(cause, SSLError) and "certificate has expired" in str(cause):
-            advice = (
-                "renew the server's certificate, or set the clock right: a new kubeconfig changes nothing"
-            )
+            advice = "renew the server's certificate, or set the clock right: a new kubeconfig changes nothing"
         elif isinstance(cause, SSLError) and not _cut_off(cause):
             advice = "the server's certificate is not the one this kubeconfig expects: fetch the kubeconfig again"
         else:
