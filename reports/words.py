@@ -144,6 +144,8 @@ def _told(parts: dict[str, str], found: str) -> str:
         return f"{place}: rolled back, since kubernetes-nmstate's probe '{match[1]}' failed after the change"
     if match := _WAITED.match(first):
         return f"{match[1]}: still {core(found)}"
+    if match := _HOPELESS.match(first):
+        return f"{_NAMESPACE.sub('', match[1])}: {core(match[2])}"
     if first:
         return core(first)
     errors = [row.removeprefix("# stderr: ") for row in found.splitlines() if row.startswith("# stderr: ")]
@@ -153,6 +155,9 @@ def _told(parts: dict[str, str], found: str) -> str:
 
 
 _WAITED = re.compile(r"^(.*): waited [\d.]+ s$")
+_HOPELESS = re.compile(r"^(.*?): gave up after [\d.]+ s, it cannot get there any more: (.*)$")
+_NAMESPACE = re.compile(r"(?<= )[^ /]+/(?=[^ /]+$)")
+"""The namespace in ``Kind namespace/name``: it is the scenario's own, and long."""
 _NMSTATE_PROBE = re.compile(r"failed runn\w+ probe '([\w-]+)'")
 """kubernetes-nmstate pkg/probe writes "runnig"."""
 _GAVE_UP = "it cannot get there any more: "

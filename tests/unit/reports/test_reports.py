@@ -70,7 +70,17 @@ def test_a_platforms_long_message_comes_down_to_its_end() -> None:
         "VM x: gave up after 34.3 s, it cannot get there any more: on worker-2: FailedCreatePodSandBox: Failed to "
         'create pod sandbox: rpc error: (x): error adding container to network "n": failed bridge mapping validation'
     )
-    said = 'on worker-2: error adding container to network "n": failed bridge mapping validation'
+    said = 'VM x: on worker-2: error adding container to network "n": failed bridge mapping validation'
+    assert words.story(scenario).cause == said
+
+
+def test_a_move_that_failed_is_told_with_the_vm_that_was_to_move() -> None:
+    scenario = records.scenario(1, "failed", facts=[])
+    scenario.reason = (
+        "VirtualMachineInstanceMigration virtlab-long/vm-a-x7f2q: gave up after 2.1 s, it cannot get there any more: "
+        "Live migration failed: connection refused\nwanted: the migration of vm-a to be over"
+    )
+    said = "VirtualMachineInstanceMigration vm-a-x7f2q: Live migration failed: connection refused"
     assert words.story(scenario).cause == said
 
 
