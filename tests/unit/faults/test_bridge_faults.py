@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.faults.catalogue import Active
-from lab.embedded.faults.site import Site
+from tests.unit.faults.fakelab import OnePlace
 
 
 class Place:
@@ -80,22 +78,12 @@ def rule(port: str, target: str) -> dict[str, Any]:
     return {"expr": [{"match": match}, {"jump": {"target": target}}], "comment": f"macspoofchk-{target}"}
 
 
-class Lab:
-    def __init__(self, folder: Path) -> None:
-        self.place = Place()
-        self.active = Active(folder / "faults")
-        self.site = Site(self.place, lambda _: self.place, lambda _: self.place, ("worker-1",), ())
-
-    def set(self, *words: str) -> None:
-        asyncio.run(self.active.set(self.site, words[0], words[1:]))
-
-    def heal(self) -> None:
-        asyncio.run(self.active.heal(self.site, None, ()))
+Lab = OnePlace[Place]
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+    return OnePlace(tmp_path, Place())
 
 
 def test_port_security_lets_the_nics_own_address_in_and_no_other(lab: Lab) -> None:

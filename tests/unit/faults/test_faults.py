@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, LabError, UsageError
-from lab.embedded.faults.catalogue import FAULTS, Active, find, parse, several
-from lab.embedded.faults.site import Runner, Site
+from lab.embedded.faults.catalogue import FAULTS, find, parse, several
+from lab.embedded.faults.site import Site
 from lab.embedded.faults.vlan_missing import EVERY
 from lab.embedded.host.command import CommandFailed, Completed
+from tests.unit.faults.fakelab import Faults
 
 
 class Switch:
@@ -165,28 +166,13 @@ class Host:
         raise AssertionError(argv)
 
 
-class Lab:
+class Lab(Faults):
     def __init__(self, folder: Path) -> None:
         self.switch = Switch()
         self.nodes = {f"worker-{n}": Node(n, self.switch) for n in (1, 2)}
         self.hosts = {name: Host(name) for name in ("outside", "machine", "gateway-2024", "gateway-1993")}
-        self.active = Active(folder / "faults")
-
-    @property
-    def site(self) -> Site:
-        def node(name: str) -> Runner:
-            return self.nodes[name]
-
-        def outside(name: str) -> Runner:
-            return self.hosts[name]
-
-        return Site(self.switch, node, outside, tuple(self.nodes), tuple(self.hosts))
-
-    def set(self, *words: str) -> dict[str, Any]:
-        return asyncio.run(self.active.set(self.site, words[0], words[1:]))
-
-    def heal(self, *words: str) -> list[dict[str, Any]]:
-        return asyncio.run(self.active.heal(self.site, words[0] if words else None, words[1:]))
+        nodes, hosts = self.nodes, self.hosts
+        super().__init__(folder, Site(self.switch, lambda n: nodes[n], lambda n: hosts[n], tuple(nodes), tuple(hosts)))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pytest
 
 from lab.embedded.errors import FaultError
 from lab.embedded.faults import operator_dead
-from lab.embedded.faults.catalogue import Active
-from lab.embedded.faults.site import Site
 from lab.embedded.node.bridgeplugin import OLD
 from lab.embedded.node.leftout import PID, TAKEN, WANTED
+from tests.unit.faults.fakelab import OnePlace
 
 
 class Place:
@@ -42,23 +40,13 @@ class Place:
         return ""
 
 
-class Lab:
-    def __init__(self, folder: Path) -> None:
-        self.place = Place()
-        self.active = Active(folder / "faults")
-        self.site = Site(self.place, lambda _: self.place, lambda _: self.place, ("worker-1",), ())
-
-    def set(self, *words: str) -> None:
-        asyncio.run(self.active.set(self.site, words[0], words[1:]))
-
-    def heal(self) -> None:
-        asyncio.run(self.active.heal(self.site, None, ()))
+Lab = OnePlace[Place]
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(operator_dead, "SECONDS", 0.0)
-    return Lab(tmp_path)
+    return OnePlace(tmp_path, Place())
 
 
 def test_an_old_bridge_plugin_comes_and_goes(lab: Lab) -> None:

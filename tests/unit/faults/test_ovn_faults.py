@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, LabError
-from lab.embedded.faults.catalogue import Active
 from lab.embedded.faults.site import Site
 from lab.embedded.host.command import CommandFailed, Completed
+from tests.unit.faults.fakelab import Faults
 
 NODES = ("worker-1", "worker-2", "worker-3")
 PORT = "demo_virt-launcher-vm-a-abcde"
@@ -127,16 +126,10 @@ class Switch:
         return ""
 
 
-class Lab:
+class Lab(Faults):
     def __init__(self, folder: Path) -> None:
-        self.zone, self.switch, self.active = Zone(), Switch(), Active(folder)
-        self.site = Site(self.switch, lambda name: self.zone, lambda name: self.zone, NODES, ())
-
-    def set(self, *words: str) -> dict[str, Any]:
-        return asyncio.run(self.active.set(self.site, words[0], words[1:]))
-
-    def heal(self, name: str) -> None:
-        asyncio.run(self.active.heal(self.site, name, ()))
+        self.zone, self.switch = Zone(), Switch()
+        super().__init__(folder, Site(self.switch, lambda name: self.zone, lambda name: self.zone, NODES, ()))
 
 
 @pytest.fixture

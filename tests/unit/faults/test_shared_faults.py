@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.embedded.apiserver.trouble import FILE, TAKEN
 from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.faults.catalogue import Active
-from lab.embedded.faults.site import Site
+from tests.unit.faults.fakelab import OnePlace
 
 NODES = ("worker-1", "worker-2")
 
@@ -64,23 +61,12 @@ class Place:
         return "192.168.24.20/24\n"
 
 
-class Lab:
-    def __init__(self, folder: Path) -> None:
-        self.place = Place()
-        hosts = ("machine", "gateway-2024")
-        self.site = Site(self.place, lambda _: self.place, lambda _: self.place, NODES, hosts)
-        self.active = Active(folder / "faults")
-
-    def set(self, name: str, *words: str) -> dict[str, Any]:
-        return asyncio.run(self.active.set(self.site, name, words))
-
-    def heal(self) -> None:
-        asyncio.run(self.active.heal(self.site, None, ()))
+Lab = OnePlace[Place]
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+    return OnePlace(tmp_path, Place(), NODES, ("machine", "gateway-2024"))
 
 
 def test_announcements_are_dropped_in_one_vlan(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.embedded.errors import FaultError, UsageError
-from lab.embedded.faults.catalogue import Active
-from lab.embedded.faults.site import Site
 from lab.embedded.host.command import CommandFailed, Completed
+from tests.unit.faults.fakelab import OnePlace
 
 
 class Place:
@@ -59,23 +57,12 @@ class Place:
         return ""
 
 
-class Lab:
-    def __init__(self, folder: Path) -> None:
-        self.place = Place()
-        self.active = Active(folder / "faults")
-        hosts = ("gateway-2024", "machine")
-        self.site = Site(self.place, lambda _: self.place, lambda _: self.place, ("worker-1",), hosts)
-
-    def set(self, *words: str) -> None:
-        asyncio.run(self.active.set(self.site, words[0], words[1:]))
-
-    def heal(self) -> None:
-        asyncio.run(self.active.heal(self.site, None, ()))
+Lab = OnePlace[Place]
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+    return OnePlace(tmp_path, Place(), hosts=("gateway-2024", "machine"))
 
 
 STRAY = ("stray-uplink", "node=worker-1", "bridge=ovs-br1")

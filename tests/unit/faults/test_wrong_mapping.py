@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 
 from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults import waiting
-from lab.embedded.faults.catalogue import Active
-from lab.embedded.faults.site import Site
+from tests.unit.faults.fakelab import OnePlace
 
 ENDS = {"patch-br-int-to-v24", "patch-v24-to-br-int"}
 
@@ -49,48 +47,38 @@ class Node:
         return ""
 
 
-class Lab:
-    def __init__(self, folder: Path) -> None:
-        self.node = Node()
-        self.active = Active(folder / "faults")
-        self.site = Site(self.node, lambda _: self.node, lambda _: self.node, ("worker-1",), ())
-
-    def set(self, bridge: str) -> None:
-        words = ("node=worker-1", "localnet=vlan-2024", f"bridge={bridge}")
-        asyncio.run(self.active.set(self.site, "bridge-mapping-wrong", words))
-
-    def heal(self) -> None:
-        asyncio.run(self.active.heal(self.site, None, ()))
+Lab = OnePlace[Node]
+SET = ("bridge-mapping-wrong", "node=worker-1", "localnet=vlan-2024")
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+    return OnePlace(tmp_path, Node())
 
 
 def test_the_patch_port_goes_where_the_wrong_mapping_says_and_back(lab: Lab) -> None:
-    lab.set("br-ex")
-    assert (lab.node.mappings, lab.node.at) == ("physnet:br-ex,vlan-2024:br-ex", "br-ex")
+    lab.set(*SET, "bridge=br-ex")
+    assert (lab.place.mappings, lab.place.at) == ("physnet:br-ex,vlan-2024:br-ex", "br-ex")
     lab.heal()
-    assert (lab.node.mappings, lab.node.at) == ("physnet:br-ex,vlan-2024:ovs-br1", "ovs-br1")
+    assert (lab.place.mappings, lab.place.at) == ("physnet:br-ex,vlan-2024:ovs-br1", "ovs-br1")
 
 
 def test_a_mapping_that_a_policy_wrote_anew_meanwhile_is_left_alone(lab: Lab) -> None:
-    lab.set("br-ex")
-    lab.node.mappings = "vlan-2024:br-other"
+    lab.set(*SET, "bridge=br-ex")
+    lab.place.mappings = "vlan-2024:br-other"
     lab.heal()
-    assert lab.node.mappings == "vlan-2024:br-other"
+    assert lab.place.mappings == "vlan-2024:br-other"
 
 
 def test_a_bridge_that_is_none_or_the_right_one_is_refused(lab: Lab) -> None:
     with pytest.raises(UsageError, match="wanted an Open vSwitch bridge of this lab: 'br9'"):
-        lab.set("br9")
+        lab.set(*SET, "bridge=br9")
     with pytest.raises(FaultError, match="wanted another bridge than ovs-br1: the mapping is vlan-2024:ovs-br1"):
-        lab.set("ovs-br1")
+        lab.set(*SET, "bridge=ovs-br1")
 
 
 def test_an_ovn_that_makes_no_patch_port_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting.comes_true, "__defaults__", (0.0,))
-    lab.node.dead = True
+    lab.place.dead = True
     with pytest.raises(FaultError, match="wanted OVN to make the patch port of vlan-2024 on br-ex of worker-1"):
-        lab.set("br-ex")
+        lab.set(*SET, "bridge=br-ex")
