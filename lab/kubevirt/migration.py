@@ -150,10 +150,16 @@ def judge(vmim: Obj | None, warning: str = "", elapsed: float = 0.0) -> Seen[Obj
     state = status.get("migrationState") or {}
     text = f"phase {phase}" + (f", target {state['targetNode']}" if state.get("targetNode") else "")
     if phase == "Failed":
-        return Seen(text, hopeless=str(state.get("failureReason") or "it failed without a reason"))
+        return Seen(text, hopeless=str(state.get("failureReason") or "it failed without a reason") + _way(state))
     if phase in WAITING and warning:
         return Seen(f"{text}, {warning}", hopeless=refused(warning, elapsed))
     return Seen(text, phase == "Succeeded", vmim)
+
+
+def _way(state: Obj) -> str:
+    """The two workers of a migration, as far as they are known."""
+    ends = [f"{word} {state[key]}" for word, key in (("from", "sourceNode"), ("to", "targetNode")) if state.get(key)]
+    return f" ({' '.join(ends)})" if ends else ""
 
 
 def problems(vmi: Obj, vmim: Obj, source: str) -> list[str]:

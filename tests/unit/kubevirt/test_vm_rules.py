@@ -142,8 +142,10 @@ def test_a_migration_that_did_not_move_is_a_problem() -> None:
 
 
 def test_a_failed_migration_is_hopeless_with_its_reason_and_a_deleted_one_too() -> None:
-    failed = {"status": {"phase": "Failed", "migrationState": {"failureReason": "Target pod is down"}}}
+    failed: dict[str, Any] = {"status": {"phase": "Failed", "migrationState": {"failureReason": "Target pod is down"}}}
     assert migration.judge(failed).hopeless == "Target pod is down"
+    failed["status"]["migrationState"] |= {"sourceNode": "w1", "targetNode": "w2"}
+    assert migration.judge(failed).hopeless == "Target pod is down (from w1 to w2)"
     waiting = {"status": {"phase": "Scheduling"}}
     refusal = 'on w2: FailedCreatePodSandBox: failed bridge mapping validation: no mapping for "vlan-2024"'
     assert migration.judge(waiting, refusal, 5).text.endswith(refusal)
