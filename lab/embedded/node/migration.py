@@ -135,7 +135,7 @@ async def receive(qemu: Qemu, listener: socket.socket) -> None:
 
 
 async def offer(qemu: Qemu, address: str, port: int, limits: Limits) -> None:
-    """Connect from the node's namespace and hand the connection to QEMU. Raises QemuFailed, OSError in libvirt's way."""
+    """Connect from the node's namespace, hand the connection to QEMU. Raises QemuFailed, OSError in libvirt's words."""
     await qemu.command("migrate-set-capabilities", {"capabilities": capabilities(limits)})
     await qemu.command("migrate-set-parameters", sending(limits))
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
