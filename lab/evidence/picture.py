@@ -15,6 +15,7 @@ from lab.core.deadline import Deadline
 from lab.core.errors import LabError
 from lab.evidence import oddities
 from lab.evidence.record import now
+from lab.nmstate.nics import NIC_TYPES
 from lab.nmstate.state import NodeState
 from lab.ovn import bonds
 from lab.ovn.switch import NodeSwitch
@@ -25,8 +26,8 @@ MOST = 12
 """Workers in one picture: those with a VM of the scenario first."""
 INTEGRATION = "br-int"
 """OVN's own bridge: of its many ports only the patches to other bridges are drawn."""
-DRAWN = frozenset({"ethernet", "bond", "ovs-bridge", "linux-bridge", "vlan"})
-"""Types of links that are drawn; veths, taps and the like are pods' and guests'."""
+DRAWN = NIC_TYPES | {"bond", "ovs-bridge", "linux-bridge", "vlan"}
+"""Types of links that are drawn; taps and the like are guests'."""
 
 
 def take(scene: Scene) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _wires(scene: Scene, node: str, deadline: Deadline) -> dict[str, Any]:
 def _wired(worker: dict[str, Any], wires: dict[str, Any]) -> dict[str, Any]:
     """Both together; of carriers only the NICs' own, by what nmstate calls a NIC."""
     carriers = wires.pop("carriers", {})
-    nics = [link["name"] for link in worker["links"] if link["type"] == "ethernet" and link["name"] in carriers]
+    nics = [link["name"] for link in worker["links"] if link["type"] in NIC_TYPES and link["name"] in carriers]
     lit = [name for name in nics if carriers[name]]
     return worker | wires | {"lit": lit, "dark": [name for name in nics if name not in lit]}
 

@@ -13,6 +13,9 @@ from typing import Any
 from lab.access.kinds import Obj
 
 DEFAULTS = ("0.0.0.0/0", "::/0")
+NIC_TYPES = frozenset({"ethernet", "veth"})
+"""What nmstate calls a NIC: one of a node that is a container is a veth. kubernetes-nmstate leaves out those that
+NetworkManager does not manage (its pkg/state/filter.go), so that pods' are not among them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def discover(nns: Obj) -> list[Nic]:
                 _users(i, links, state),
             )
             for i in links
-            if i.get("type") == "ethernet"
+            if i.get("type") in NIC_TYPES
         ),
         key=lambda nic: nic.name,
     )

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.nmstate.nics import NIC_TYPES
+
 INTERNAL = "ovs-interface"
 
 
@@ -113,7 +115,7 @@ def missing_nics(
     for state in states:
         lacking = tuple(nic for nic in nics if not state.named(nic))
         if lacking:
-            found[state.node] = (lacking, tuple(sorted(n for n, kind in state.interfaces if kind == "ethernet")))
+            found[state.node] = (lacking, tuple(sorted(n for n, kind in state.interfaces if kind in NIC_TYPES)))
     return found
 
 

@@ -45,3 +45,9 @@ def test_what_uses_a_nic_is_told_and_a_free_one_has_a_carrier() -> None:
 
 def test_a_state_that_says_nothing_has_no_nics() -> None:
     assert discover({"metadata": {"name": "w1"}}) == []
+
+
+def test_a_node_that_is_a_container_has_veths_for_nics() -> None:
+    link = {**ethernet("eth1"), "type": "veth"}
+    (found,) = discover({"metadata": {"name": "w1"}, "status": {"currentState": {"interfaces": [link]}}})
+    assert (found.name, found.free) == ("eth1", True)
