@@ -12,8 +12,8 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lab.access.kinds import Obj
 from lab.survey.links import UPLINK, NodeLinks, Subnet, mappings, pairs, sort, subnets
@@ -38,18 +38,35 @@ class Where:
     name: str
 
 
-def draft(found: Survey, where: Where, day: str) -> str:
+@dataclass(frozen=True)
+class Known:
+    """What whoever made the cluster knows and no look tells; what is empty is left to a person.
+
+    `bonds` by name, `vlans` as the file has them, `outside` name -> (exec, connect)."""
+
+    primary: str = ""
+    protected: tuple[str, ...] = ()
+    bonds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vlans: tuple[Mapping[str, object], ...] = ()
+    outside: Mapping[str, tuple[Sequence[str], Sequence[str]]] = field(default_factory=dict)
+    boot_s: int = 300
+
+
+NOTHING = Known()
+
+
+def draft(found: Survey, where: Where, day: str, known: Known = NOTHING) -> str:
     """The text of a target file; *day* is told in its first line."""
     nodes = {name: sort(name, found.states.get(name, {}), _address(node)) for name, node in _named(found)}
     parts = [
         _head(found, where, day),
         _platform(found),
         _nodes(found),
-        _nics(nodes),
-        _vlans(found),
+        _nics(nodes, known),
+        _vlans(found, known),
         _networks(found, nodes),
     ]
-    parts += [_images(found), _outside(), _limits()]
+    parts += [_images(found, known), _outside(known), _limits()]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -113,22 +130,27 @@ def _nodes(found: Survey) -> Iterator[str]:
     yield f"  selector: {_q(found.selector)} # {', '.join(found.names) or 'no node has it'}"
 
 
-def _nics(nodes: dict[str, NodeLinks]) -> Iterator[str]:
+def _nics(nodes: dict[str, NodeLinks], known: Known) -> Iterator[str]:
     primaries = Counter(links.primary for links in nodes.values() if links.primary)
     yield "nics:"
-    if primaries:
-        primary = primaries.most_common(1)[0][0]
+    if known.primary or primaries:
+        primary = known.primary or primaries.most_common(1)[0][0]
         yield f"  primary: {_q(primary)} # carries the node's own address"
     else:
         primary = ""
         yield "  primary: FILL-IN # FILL IN the NIC below the node's own address: NodeNetworkState does not tell"
     others = [name for name in primaries if name != primary]
-    vital = list(dict.fromkeys([*others, *(name for links in nodes.values() for name in links.vital)]))
+    seen = (name for links in nodes.values() for name in links.vital)
+    vital = list(dict.fromkeys([*others, *known.protected, *seen]))
     yield f"  protected: {_list([name for name in vital if name != primary])} # the nodes' own network hangs on these"
     for name in others:
         on = [node for node, links in nodes.items() if links.primary == name]
         yield f"  # {name} carries the address of {', '.join(on)}"
-    yield from _bonds(nodes)
+    if known.bonds:
+        yield "  bonds:"
+        yield from (f"    {bond}: {_list(list(ports))} # {BONDS[bond]}" for bond, ports in known.bonds.items())
+    else:
+        yield from _bonds(nodes)
     yield "  # FILL IN, only for scenarios tagged @disruptive: the Linux bridge that goes over the nodes' own NIC."
     yield "  # bridges:"
     yield f"  #   br1: [{primary or 'NIC'}]"
@@ -150,7 +172,13 @@ def _bonds(nodes: dict[str, NodeLinks]) -> Iterator[str]:
         yield f"  #   {bond}: [{ports}] # {what}"
 
 
-def _vlans(found: Survey) -> Iterator[str]:
+def _vlans(found: Survey, known: Known) -> Iterator[str]:
+    if known.vlans:
+        yield "vlans:"
+        for vlan in known.vlans:
+            for number, (key, value) in enumerate(vlan.items()):
+                yield f"  {' ' if number else '-'} {key}: {_q(str(value)) if isinstance(value, str) else value}"
+        return
     yield "# FILL IN the VLANs on the trunks of those NICs. Scenarios know 2024 and 1993; the pool holds addresses that"
     yield "# nobody else has and no DHCP server gives."
     for attachment in found.attachments:
@@ -205,7 +233,7 @@ def _network(name: str, what: str, subnet: Subnet | None) -> Iterator[str]:
     yield f"#     outside: {name} # a host in that network, see below; may be left out"
 
 
-def _images(found: Survey) -> Iterator[str]:
+def _images(found: Survey, known: Known) -> Iterator[str]:
     image = next((name for name in found.images), IMAGE)
     yield "images:"
     yield "  default: # a containerDisk with cloud-init; the run makes this login in its guests"
@@ -215,12 +243,19 @@ def _images(found: Survey) -> Iterator[str]:
     yield "    user: virtlab"
     yield f"    password: {secrets.token_hex(8)} # made for this file; goes into the guests of a run and nowhere else"
     yield "    memory-mib: 1024"
-    yield "    boot-s: 300"
+    yield f"    boot-s: {known.boot_s}"
     yield f"pod-image: {POD_IMAGE} # busybox: ping, arping"
     yield "# registry-mirrors: {quay.io: mirror.example:5000/quay} # FILL IN where nodes cannot reach the registries"
 
 
-def _outside() -> Iterator[str]:
+def _outside(known: Known) -> Iterator[str]:
+    if known.outside:
+        yield "outside:"
+        for name, (run, connect) in known.outside.items():
+            yield f"  {_q(name)}:"
+            yield f"    exec: {_list(list(run))}"
+            yield f"    connect: {_list(list(connect))}"
+        return
     yield "# FILL IN hosts beside the cluster, by ssh or by a command; scenarios that need one are skipped without."
     yield "# outside:"
     yield "#   gateway-2024:"

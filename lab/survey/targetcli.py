@@ -66,15 +66,15 @@ def _init(given: argparse.Namespace) -> int:
     if given.output is None:
         print(text, end="")
         return 0
-    _write(given.output, text)
+    write(given.output, text)
     todo = sum("FILL IN" in line for line in text.splitlines())
     print(f"{given.output}: written; {todo} lines begin with FILL IN and are yours")
     print(f"next: virtlab target check {given.output}")
     return 0
 
 
-def _write(path: Path, text: str) -> None:
-    """It has a login: for its owner alone."""
+def write(path: Path, text: str) -> None:
+    """A target file, for its owner alone: it has a login. Raises UsageError: no place for it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
