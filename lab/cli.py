@@ -33,6 +33,7 @@ OWN = {
     "evidence": "what a failure would be explained with, by hand: virtlab evidence [--target FILE] [--folder DIR]",
     "show": "which VM is where, and what reaches the outside: virtlab show placement [-n NAMESPACE] [--ping NAME]",
     "case": "a customer's case, its manifests and a case.yaml, on any target: virtlab case run|show DIR",
+    "kind": "a cluster of kind with all that a run needs: virtlab kind up|down|images [--plan]",
     "clean": "remove what killed or kept runs left on a cluster: virtlab clean [--target FILE] [--run ID | --all]",
 }
 ROOMS = {
@@ -42,6 +43,7 @@ ROOMS = {
     "evidence": "lab.evidence.cli",
     "target": "lab.survey.targetcli",
     "capabilities": "lab.survey.capabilitiescli",
+    "kind": "lab.kind.cli",
 }
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
