@@ -38,7 +38,7 @@ Judged = Callable[[Callable[[], None]], None]
 
 
 @pytest.fixture
-def judged(request: pytest.FixtureRequest) -> Judged:
+def judged(traffic: Traffic, request: pytest.FixtureRequest) -> Judged:
     """Lets a judgement speak, or notes what it would have said."""
 
     def speak(verdict: Callable[[], None]) -> None:
@@ -48,6 +48,9 @@ def judged(request: pytest.FixtureRequest) -> Judged:
             if not request.config.option.measure:
                 raise
             trace.note("traffic", judge.only_noted(error))
+        if request.config.option.measure:
+            for one in traffic.latest:
+                one.judged.clear()
 
     return speak
 

@@ -35,17 +35,22 @@ def longest_gap(traffic: Traffic, limit_ms: float) -> None:
     for measured, series in _each(traffic, "ping"):
         gap, error = series.longest_gap_ms, series.gap_error_ms
         said = f"{_head(traffic, measured)}{series}{_where(measured, series)}"
+        verdict = "passed"
         if gap - error > limit_ms:
+            verdict = "failed"
             over.append(said)
         elif gap + error > limit_ms:
+            verdict = "inconclusive"
             unsure.append(f"{said} (± {error:.0f} ms: {'; '.join(series.remarks)})")
+        measured.judged.append(verdict)
     _raise(f"no gap over {limit_ms:g} ms", over, unsure)
 
 
 def survived(traffic: Traffic, kind: str) -> None:
     """Raises ProductFailure naming each session that broke or stood still to the end, and the phase in which it did."""
-    bad = []
+    bad: list[str] = []
     for measured, series in _each(traffic, SESSIONS[kind]):
+        known = len(bad)
         head = f"{_head(traffic, measured)}{series.title}"
         if series.broke:
             phase = measured.done.timeline.at(series.broke_at)
@@ -53,6 +58,7 @@ def survived(traffic: Traffic, kind: str) -> None:
         elif silent := [gap for gap in series.gaps if gap.open and gap.ms > SILENT_MS]:
             phase = measured.done.timeline.at(silent[0].at)
             bad.append(f"{head}: silent from phase {phase} to the end, for {silent[0].ms:.0f} ms")
+        measured.judged.append("failed" if len(bad) > known else "passed")
     _raise(f"the {kind} session to live on", bad, [])
 
 

@@ -51,6 +51,7 @@ def _measurement(measured: Measurement[Disturbance]) -> dict[str, Any]:
     return {
         "number": measured.number,
         "disturbance": measured.what,
+        "verdict": next((v for v in ("failed", "inconclusive", "passed") if v in measured.judged), ""),
         "name": measured.done.name,
         "seconds": round(measured.done.seconds, 3),
         "phases": [{"phase": name, "began": clock.stamp(at)} for name, at in moments],

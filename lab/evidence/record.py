@@ -171,11 +171,13 @@ class RunRecord:
         return {"schema": SCHEMA, "verdict": verdict} | own | {"repeats": self.repeats()}
 
     def repeats(self) -> list[dict[str, Any]]:
-        """Of each scenario that is repeated: its verdicts, and the share of tries that failed if others passed."""
+        """Of what is repeated, a scenario or a disturbance: its verdicts, and the share that failed if some passed."""
         found: dict[tuple[str, str], list[str]] = {}
         for scenario in self.scenarios:
             if scenario.repeat:
                 found.setdefault((scenario.feature, scenario.name), []).append(scenario.verdict)
+            for what, verdicts in _judged(scenario).items():
+                found[scenario.feature, f"{scenario.name}, {what}"] = verdicts
         tries = {key: Tries.of(verdicts) for key, verdicts in found.items()}
         return [
             {"feature": f, "name": n, "verdicts": dict(t.counts), "flake_rate": round(t.flake_rate, 4)}
@@ -234,3 +236,11 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         with suppress(OSError):
             Path(name).unlink(missing_ok=True)
         raise
+
+
+def _judged(scenario: ScenarioRecord) -> dict[str, list[str]]:
+    """The verdicts on each disturbance that was made more than once; none where nothing was judged."""
+    found: dict[str, list[str]] = {}
+    for one in scenario.details.get("traffic", {}).get("measurements", ()):
+        found.setdefault(one["disturbance"], []).append(one.get("verdict", ""))
+    return {what: verdicts for what, verdicts in found.items() if len(verdicts) > 1 and any(verdicts)}

@@ -56,6 +56,8 @@ class Measurement(Generic[D]):
     clocks: dict[str, tuple[Stretch, ...]]
     nodes: dict[str, tuple[Stretch, ...]]
     what: str = ""
+    judged: list[str] = field(default_factory=list)
+    """The verdict of each sentence that judged this disturbance: passed, inconclusive, failed."""
 
     def of(self, *kinds: str) -> tuple[Series, ...]:
         """The series of some kinds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from lab.core.errors import Inconclusive, ProductFailure, WaitHopeless
 from lab.diagnosis import traffic as judge
 from lab.evidence.measured import answers, document
+from lab.evidence.record import RunRecord, ScenarioRecord
 from lab.guest.busy import Written
 from lab.kubevirt.interfaces import GuestInterface, VmiState
 from lab.kubevirt.jobinfo import JobInfo
@@ -135,6 +137,20 @@ def test_percentiles_are_apart_for_each_disturbance() -> None:
         ("moves", 2, 200.0, 300.0),
         ("is drained", 1, 50.0, 50.0),
     ]
+
+
+def test_each_disturbance_that_is_repeated_counts_for_the_flake_rate(tmp_path: Path) -> None:
+    found = seen(pings(range(280, 310)), pings(range(280, 285)), pings(range(0)))
+    with pytest.raises(ProductFailure):
+        judge.longest_gap(found, 250)
+    assert [one["verdict"] for one in document(found)["measurements"]] == ["failed", "passed", "passed"]
+    scenario = ScenarioRecord("Moves", "f", "id", details={"traffic": document(found)})
+    record = RunRecord("r1", tmp_path, scenarios=[scenario])
+    assert record.repeats() == [
+        {"feature": "f", "name": "Moves, ", "verdicts": {"failed": 1, "passed": 2}, "flake_rate": 0.3333}
+    ]
+    once = document(seen(pings(range(0))))
+    assert RunRecord("r1", tmp_path, scenarios=[replace(scenario, details={"traffic": once})]).repeats() == []
 
 
 def moved(seconds: float = 4.2, at: float = 100.0, **state: object) -> Migration:
