@@ -69,19 +69,22 @@ class Http:
 
     def __init__(self, api_client: client.ApiClient) -> None:
         self._configuration = api_client.configuration
-        self.pool = urllib3.PoolManager(ca_certs=self._configuration.ssl_ca_cert)
+        self.host: str = self._configuration.host
+        self.ca: str = self._configuration.ssl_ca_cert
+        self.pool = urllib3.PoolManager(ca_certs=self.ca)
+
+    def token(self) -> dict[str, str]:
+        """The header with the administrator's token."""
+        settings = self._configuration.auth_settings().get("BearerToken")
+        return {settings["key"]: settings["value"]} if settings else {}
 
     def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **query: str
     ) -> urllib3.BaseHTTPResponse:
         """One request; a body that is no bytes is sent as JSON; a token in `headers` replaces the administrator's."""
-        token: dict[str, str] = {}
-        settings = self._configuration.auth_settings().get("BearerToken")
-        if settings:
-            token[settings["key"]] = settings["value"]
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {"Content-Type": "application/json", **token, **(headers or {})}
-        url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        sent = {"Content-Type": "application/json", **self.token(), **(headers or {})}
+        url = self.host + path + (f"?{urlencode(query)}" if query else "")
         return self.pool.request(method, url, body=data, headers=sent, retries=False)
 
     def status(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:

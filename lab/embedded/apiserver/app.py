@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from lab.embedded.apiserver import answers, deletes, discovery, errors, openapi, requests, routing
+from lab.embedded.apiserver import answers, deletes, discovery, errors, incoming, openapi, requests, routing
 from lab.embedded.apiserver.audit import AuditLog
 from lab.embedded.apiserver.auth import Authenticator
 from lab.embedded.apiserver.errors import StatusError
@@ -39,6 +40,11 @@ PATCH_TYPES = {
     "application/apply-patch+yaml": "apply",
 }
 POD_STREAMS = ("exec", "attach", "portforward", "log")
+OPERATIONS = {
+    "token": ("TokenRequest", "AuthenticationV1TokenRequest"),
+    "binding": ("Binding", "V1Binding"),
+    "eviction": ("Eviction", "V1Eviction"),
+}
 HEALTH = ("healthz", "livez", "readyz")
 
 
@@ -88,6 +94,8 @@ class ApiApp:
             return answers.refusal(error, warnings)
         except web.HTTPRequestEntityTooLarge:
             return answers.refusal(errors.too_large(requests.MAX_BODY))
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            return answers.refusal(errors.bad_request(f"the body cannot be read: {error}"))
         except ConnectionError:
             return web.Response(status=499)
         except Exception as error:
@@ -220,9 +228,8 @@ class ApiApp:
             return await self._p.pods.stream(request, call)
         if request.method != "POST":
             raise errors.method_not_allowed()
-        body = await self._body(request)
-        if not isinstance(body, dict):
-            raise errors.bad_request(f"the body of {call.resource.plural}/{call.subresource} must be an object")
+        kind, model = OPERATIONS[call.subresource]
+        body = incoming.well_typed(kind, model, await self._body(request))
         if call.subresource == "token":
             return answers.respond(self._p.tokens.answer(self._p.writer.find(call), body), 201)
         if call.subresource == "binding":
@@ -253,6 +260,7 @@ class ApiApp:
     async def _create(self, request: web.Request, call: Call, form: answers.Form) -> web.StreamResponse:
         obj = requests.expect_object(await self._body(request), call.resource)
         if call.resource.create_only:
+            incoming.well_typed(call.resource.kind, call.resource.definition, obj)
             return answers.respond(self._p.reviews.answer(call, obj), 201)
         stored = await self._p.writer.create(call, obj)
         body = answers.shown(call.resource, stored, form, _include(request))
@@ -261,6 +269,7 @@ class ApiApp:
     async def _put(self, request: web.Request, call: Call, form: answers.Form) -> web.StreamResponse:
         obj = requests.expect_object(await self._body(request), call.resource)
         if call.subresource == "finalize":
+            incoming.well_typed("Namespace", "V1Namespace", obj)
             stored = self._finalize(call, obj)
         else:
             stored = await self._p.writer.update(call, obj)

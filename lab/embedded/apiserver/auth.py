@@ -36,7 +36,7 @@ class Authenticator:
 
     def user_of(self, token: str) -> User | None:
         """The user of a bearer token."""
-        given = token.encode()
+        given = token.encode("utf-8", "surrogateescape")
         found = None
         for known, user in self._tokens.items():
             if hmac.compare_digest(known, given):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from lab.embedded.apiserver import clock, errors
+from lab.embedded.apiserver import clock, errors, incoming
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.requests import Call
 from lab.embedded.apiserver.resources import Resource
@@ -18,6 +18,8 @@ from lab.embedded.apiserver.writes import Writer
 
 Obj = dict[str, Any]
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+LONGEST_GRACE_S = 2**31
+"""A deletion further away than this has no date."""
 _IMMORTAL = frozenset(["default", "kube-system", "kube-public"])
 """Namespaces that stay (kubernetes plugin/pkg/admission/namespace/lifecycle/admission.go)."""
 _RETURNS_OBJECT = frozenset(["pods", "serviceaccounts", "services", "persistentvolumeclaims", "persistentvolumes"])
@@ -32,10 +34,8 @@ def read_options(body: Any, query: dict[str, str]) -> Obj:
         options["propagationPolicy"] = query["propagationPolicy"]
     if query.get("orphanDependents"):
         options["orphanDependents"] = query["orphanDependents"] == "true"
-    if isinstance(body, dict):
-        options.update({key: value for key, value in body.items() if value is not None})
-    elif body is not None:
-        raise errors.bad_request("the body of a DELETE must be a DeleteOptions object")
+    if body is not None:
+        options.update(incoming.well_typed("DeleteOptions", "V1DeleteOptions", body))
     grace = options.get("gracePeriodSeconds")
     if grace is not None:
         try:
@@ -47,8 +47,6 @@ def read_options(body: Any, query: dict[str, str]) -> Obj:
         why = 'must be one of "Background", "Foreground", "Orphan"'
         cause = invalid_value("propagationPolicy", policy, why)
         raise errors.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if not isinstance(options.get("preconditions", {}), dict):
-        raise errors.bad_request("preconditions of a DELETE must be an object with uid or resourceVersion")
     return options
 
 
@@ -152,7 +150,7 @@ def _grace(resource: Resource, obj: Obj, options: Obj) -> int:
     if grace is None:
         already = obj["metadata"].get("deletionGracePeriodSeconds")
         grace = already if already is not None else spec.get("terminationGracePeriodSeconds", 30)
-    return max(int(grace), 0)
+    return min(max(int(grace), 0), LONGEST_GRACE_S)
 
 
 def _namespace_finalizers(resource: Resource, obj: Obj) -> list[str]:

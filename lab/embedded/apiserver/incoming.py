@@ -39,6 +39,19 @@ def shape(call: Call, obj: Obj, *, patched: bool = False, defaults: bool = True)
         apply_defaults(obj, schema)
 
 
+def well_typed(kind: str, model: str, body: Any) -> Obj:
+    """A body that is never stored (a binding, options of a delete), without nulls. Raises 400 for wrong types."""
+    if not isinstance(body, dict):
+        raise bad_request(
+            f"{kind} cannot be handled: json: cannot unmarshal into Go value of type map[string]interface {{}}"
+        )
+    _drop_nulls(body)
+    for cause in validate(body, model_schema(model)):
+        if cause.reason == "FieldValueTypeInvalid":
+            raise bad_request(f"{kind} cannot be handled: {_go_error(kind, cause)}")
+    return body
+
+
 def _report(call: Call, obj: Obj, unknown: list[str], patched: bool) -> None:
     texts = [f'unknown field "{path}"' for path in unknown]
     if call.validation == "Warn":
@@ -75,13 +88,14 @@ def _refuse_wrong_types(resource: Resource, causes: list[Cause]) -> None:
     # A Go server cannot decode such a body at all: 400, not 422.
     for cause in causes:
         if cause.reason == "FieldValueTypeInvalid":
-            found = cause.message.split('"')[1].replace("integer", "number").replace("boolean", "bool")
-            wanted = cause.message.split(" must be of type ")[1].partition(":")[0]
-            go_type = _GO_TYPES.get(wanted, "map" if wanted == "object" else wanted)
-            error = (
-                f"json: cannot unmarshal {found} into Go struct field {resource.kind}.{cause.field} of type {go_type}"
-            )
-            raise _cannot_handle(resource, error)
+            raise _cannot_handle(resource, _go_error(resource.kind, cause))
+
+
+def _go_error(kind: str, cause: Cause) -> str:
+    found = cause.message.split('"')[1].replace("integer", "number").replace("boolean", "bool")
+    wanted = cause.message.split(" must be of type ")[1].partition(":")[0]
+    go_type = _GO_TYPES.get(wanted, "map" if wanted == "object" else wanted)
+    return f"json: cannot unmarshal {found} into Go struct field {kind}.{cause.field} of type {go_type}"
 
 
 def _quantities(value: Any, schema: Schema) -> None:

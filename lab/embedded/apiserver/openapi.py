@@ -138,22 +138,45 @@ def _field(model: str, field: str, kind: str, text: str, schemas: Obj) -> Obj:
     return node
 
 
-_WRITE_PARAMETERS = [
-    {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
-    for name, kind in (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"))
+def _parameter(name: str, kind: str = "string", where: str = "query") -> Obj:
+    required = {"required": True} if where == "path" else {}
+    return {"name": name, "in": where, **required, "schema": {"type": kind, "uniqueItems": True}}
+
+
+_WRITE = [_parameter(name) for name in ("dryRun", "fieldManager", "fieldValidation")]
+_FORCE = _parameter("force", "boolean")
+_LIST = [
+    *(_parameter(name, "boolean") for name in ("allowWatchBookmarks", "sendInitialEvents", "watch")),
+    *(
+        _parameter(name)
+        for name in ("continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch")
+    ),
+    *(_parameter(name, "integer") for name in ("limit", "timeoutSeconds")),
 ]
-_FORCE = {"name": "force", "in": "query", "schema": {"type": "boolean", "uniqueItems": True}}
+_DELETE = [
+    _WRITE[0],
+    _parameter("gracePeriodSeconds", "integer"),
+    _parameter("orphanDependents", "boolean"),
+    _parameter("propagationPolicy"),
+]
+_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 
 
 def _paths(root: str, resource: Resource, ref: str) -> Obj:
+    """Path items as kube-apiserver's (apiserver pkg/endpoints/installer.go): collection, object, status."""
     prefix = f"{root}/namespaces/{{namespace}}" if resource.namespaced else root
-    collection, item = f"{prefix}/{resource.plural}", f"{prefix}/{resource.plural}/{{name}}"
+    collection = f"{prefix}/{resource.plural}"
+    shared = [_parameter("namespace", where="path")] if resource.namespaced else []
+    body = {"*/*": {"schema": {"$ref": _REF + ref}}}
+    patch = {kind: {"schema": {"type": ["array", "object"][kind != _PATCHES[0]]}} for kind in _PATCHES}
+    options = {"*/*": {"schema": {"$ref": _REF + component("V1DeleteOptions")}}}
 
-    def operation(action: str, parameters: list[Obj]) -> Obj:
+    def operation(action: str, parameters: list[Obj], sent: Obj | None = None, suffix: str = "") -> Obj:
         content = {"application/json": {"schema": {"$ref": _REF + ref}}}
         return {
-            "operationId": f"{action}{resource.version.capitalize()}{resource.kind}",
+            "operationId": f"{action}{resource.version.capitalize()}{resource.kind}{suffix}",
             "parameters": parameters,
+            **({"requestBody": {"content": sent, "required": action != "delete"}} if sent else {}),
             "responses": {"200": {"description": "OK", "content": content}},
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {
@@ -163,15 +186,20 @@ def _paths(root: str, resource: Resource, ref: str) -> Obj:
             },
         }
 
-    found: Obj = {collection: {"post": operation("post", _WRITE_PARAMETERS)}}
-    if not resource.create_only:
-        found[collection]["get"] = operation("list", [])
-        found[item] = {
-            "get": operation("get", []),
-            "put": operation("put", _WRITE_PARAMETERS),
-            "patch": operation("patch", [*_WRITE_PARAMETERS, _FORCE]),
-            "delete": operation("delete", [_WRITE_PARAMETERS[0]]),
+    def one(suffix: str = "") -> Obj:
+        return {
+            "parameters": [*shared, _parameter("name", where="path")],
+            "get": operation("get", [], suffix=suffix),
+            "put": operation("put", _WRITE, body, suffix),
+            "patch": operation("patch", [*_WRITE, _FORCE], patch, suffix),
         }
+
+    found: Obj = {collection: {"parameters": shared, "post": operation("post", _WRITE, body)}}
+    if not resource.create_only:
+        found[collection]["get"] = operation("list", _LIST)
+        found[f"{collection}/{{name}}"] = {**one(), "delete": operation("delete", _DELETE, options)}
+    if resource.has("status"):
+        found[f"{collection}/{{name}}/status"] = one("Status")
     return found
 
 

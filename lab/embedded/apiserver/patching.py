@@ -5,15 +5,18 @@ Strategic merge (Go: apimachinery `pkg/util/strategicpatch`) reads merge keys fr
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointer, JsonPointerException
 
 from lab.embedded.apiserver.errors import StatusError, bad_request
 from lab.embedded.apiserver.fields import METADATA_SCHEMA
 from lab.embedded.apiserver.schema import Schema, child_schema, clone
 
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that all `copy` operations of one patch may add (apiserver pkg/server/config.go, JSONPatchMaxCopyBytes)."""
 REJECTED = "the server rejected our request due to an error in our request"
 
 
@@ -24,11 +27,25 @@ def json_patch(obj: Any, operations: Any) -> Any:
     if len(operations) > 10000:
         raise StatusError(413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is 10000")
     try:
-        return jsonpatch.JsonPatch(operations).apply(clone(obj))
+        jsonpatch.JsonPatch(operations)
+        changed, copied = clone(obj), 0
+        for operation in operations:
+            if operation["op"] == "copy" and isinstance(operation.get("from"), str):
+                copied += len(json.dumps(JsonPointer(operation["from"]).resolve(changed)))
+                if copied > MAX_COPIED:
+                    raise _copies_too_much(copied)
+            changed = jsonpatch.JsonPatch([operation]).apply(changed, in_place=True)
+        return changed
     except (jsonpatch.InvalidJsonPatch, TypeError) as error:
         raise bad_request(f"error decoding patch: {error}") from error
     except (jsonpatch.JsonPatchException, JsonPointerException) as error:
         raise StatusError(422, "Invalid", REJECTED, {"causes": [{"message": str(error)}]}) from error
+
+
+def _copies_too_much(size: int) -> StatusError:
+    # Thirty copies of the whole into itself would be a billion times the whole.
+    text = f"the accumulated size increase of copy is {size}, exceeding the limit {MAX_COPIED}"
+    return StatusError(413, "RequestEntityTooLarge", f"Unable to complete the copy, {text}")
 
 
 def merge_patch(obj: Any, patch: Any) -> Any:

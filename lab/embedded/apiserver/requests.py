@@ -20,8 +20,11 @@ from lab.embedded.apiserver.schema import go_value
 Obj = dict[str, Any]
 MAX_BODY = 3 * 1024 * 1024
 MAX_DEPTH = 200
+ALIASING = 10
+"""Values that a YAML document may have, written out, by bytes of it (gopkg.in/yaml.v3 refuses from about there on)."""
 JSON = "application/json"
 YAML = "application/yaml"
+_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def parse(raw: bytes, content_type: str) -> Any:
             value = _from_yaml(raw)
         else:
             value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
         text = "too deeply nested" if isinstance(error, RecursionError) else str(error)
         raise bad_request(
             "the object provided is unrecognized (must be of a known kind): couldn't get version/kind; "
@@ -152,8 +155,31 @@ def _from_yaml(raw: bytes) -> Any:
     try:
         return json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
-        loaded = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        _refuse_deep_yaml(raw)
+        loaded = yaml.load(raw, Loader=_YAML)  # noqa: S506
+        _refuse_excessive_aliases(loaded, ALIASING * len(raw))
         return json.loads(json.dumps(loaded, default=_yaml_scalar, allow_nan=False))
+
+
+def _refuse_deep_yaml(raw: bytes) -> None:
+    """PyYAML in C goes down one call per level: some kilobytes of brackets would end the whole server."""
+    level = 0
+    for event in yaml.parse(raw, Loader=_YAML):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > MAX_DEPTH:
+            raise ValueError("yaml: exceeded max depth")
+
+
+def _refuse_excessive_aliases(value: Any, most: int) -> None:
+    """A few lines of aliases of aliases are billions of values once written out, and one of itself is endless."""
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict | list):
+            count += len(part)
+            if count > most:
+                raise ValueError("yaml: document contains excessive aliasing")
+            waiting.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _yaml_scalar(value: Any) -> str:

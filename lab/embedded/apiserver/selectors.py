@@ -15,6 +15,7 @@ _SET = re.compile(rf"^(?P<key>{_KEY})\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\
 _EQUAL = re.compile(rf"^(?P<key>{_KEY})\s*(?P<op>==|=|!=)\s*(?P<value>([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?)$")
 _COMPARE = re.compile(rf"^(?P<key>{_KEY})\s*(?P<op>[<>])\s*(?P<value>\d+)$")
 _EXISTS = re.compile(rf"^(?P<no>!?)\s*(?P<key>{_KEY})$")
+_OPERATOR = re.compile("==|!=|=")
 _SPLIT = re.compile(r",(?![^()]*\))")
 
 Requirement = Callable[[dict[str, str]], bool]
@@ -108,12 +109,14 @@ def field_selector(text: str, collection: tuple[str, str], selectable: set[str] 
     allowed = COMMON_FIELDS | KIND_FIELDS.get(collection, set()) | (selectable or set())
     requirements: list[tuple[str, bool, str]] = []
     for part in text.split(",") if text.strip() else []:
-        match = re.match(r"^\s*([^=!]+?)\s*(==|!=|=)\s*(.*?)\s*$", part)
-        if match is None:
+        # No expression with three runs of blanks: it would take the cube of their number to fail.
+        match = _OPERATOR.search(part)
+        field = part[: match.start()].strip() if match else ""
+        if match is None or not field:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        if match[1] not in allowed:
-            raise bad_request(f"field label not supported: {match[1]}")
-        requirements.append((match[1], match[2] != "!=", match[3]))
+        if field not in allowed:
+            raise bad_request(f"field label not supported: {field}")
+        requirements.append((field, match[0] != "!=", part[match.end() :].strip()))
     if not requirements:
         return None
     return lambda obj: all((_field(obj, path) == value) == equal for path, equal, value in requirements)

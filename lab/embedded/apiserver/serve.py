@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from lab.embedded.apiserver import auth, builtin, crd, crdfiles, openapi, rbac, trouble
 from lab.embedded.apiserver.admission import Webhooks
@@ -88,7 +89,13 @@ async def serve(config: ApiConfig, *, ready: asyncio.Event | None = None) -> Non
     # What was made so far stays: without it each full collection walks the schemas again.
     gc.collect()
     gc.freeze()
-    options: Obj = {"access_log": None, "handle_signals": False, "keepalive_timeout": 300.0, "shutdown_timeout": 0.2}
+    options: Obj = {
+        "access_log": None,
+        "logger": _quiet_server(),
+        "handle_signals": False,
+        "keepalive_timeout": 300.0,
+        "shutdown_timeout": 0.2,
+    }
     ailing = trouble.Trouble()
     runner = web.AppRunner(ApiApp(parts).application(ailing.middleware), **options)
     await runner.setup()
@@ -137,6 +144,21 @@ def _assemble(config: ApiConfig) -> tuple[Parts, Webhooks]:
         address=_address(config.sockets),
     )
     return parts, webhooks
+
+
+def _quiet_server() -> logging.Logger:
+    """The HTTP server's log, where what is no HTTP is a client's mistake: a line, not a traceback of the server."""
+
+    def shorten(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+            record.exc_info = None
+        return True
+
+    logger = log.getChild("http")
+    logger.filters[:] = [shorten]
+    return logger
 
 
 def _address(sockets: Sequence[socket.socket]) -> str:

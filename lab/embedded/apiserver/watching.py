@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ Show = Callable[[Obj], Any]
 BOOKMARK_SECONDS = 60.0
 MAX_PENDING = 10000
 DEFAULT_WATCH_SECONDS = 1800.0
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+"""What Go reads as an int64, but for its last digit. `str.isdigit` takes more than `int` can read."""
 
 
 @dataclass
@@ -49,7 +52,7 @@ class ListOptions:
 
         def number(key: str) -> int:
             text = query.get(key) or "0"
-            if not text.lstrip("-").isdigit():
+            if not _NUMBER.fullmatch(text):
                 raise bad_request(
                     f'unable to convert {key}={text!r}: strconv.ParseInt: parsing "{text}": invalid syntax'
                 )
@@ -80,7 +83,7 @@ class ListOptions:
 
 def read_version(text: str) -> int:
     """A resourceVersion parameter; raises 422."""
-    if not text.isdigit():
+    if not _NUMBER.fullmatch(text) or text[0] in "+-":
         cause = invalid_value("resourceVersion", text, "strconv.ParseUint: invalid syntax")
         raise invalid("meta.k8s.io", "ListOptions", "", [cause])
     return int(text)
@@ -125,7 +128,7 @@ def _read_token(token: str) -> tuple[str, list[str]]:
     try:
         body = json.loads(base64.urlsafe_b64decode(token.encode()))
         return str(body["rv"]), [str(part) for part in body["start"]]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise bad_request(f"continue key is not valid: {error}") from error
 
 
