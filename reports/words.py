@@ -132,7 +132,8 @@ def _finding(scenario: ScenarioRecord) -> str:
     if worst is None:
         return ""
     stale = next((row["text"] for row in worst.get("lines") or () if row.get("role") in {"stale", "wrong"}), "")
-    said = f"{', '.join(worst.get('zones') or ())}: {worst.get('summary', '')} of {worst.get('subject', '')}"
+    said = f"{', '.join(worst.get('zones') or ())}: {worst.get('summary', '')}, {worst.get('subject', '')}"
+    said += f" ({worst['class']})" if worst.get("class") else ""
     return said + (f"; the stale one is `{stale.partition(' _uuid=')[0]}`" if stale else "")
 
 

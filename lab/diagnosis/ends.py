@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, ip_network
+from ipaddress import IPv4Address, IPv4Interface, ip_network
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
@@ -23,9 +23,13 @@ from lab.topology.site import Site
 
 READ_S = 10.0
 MARK = "== virtlab =="
-ARGV = ("sh", "-c", f"ip -o link show; echo '{MARK}'; ip -o -4 addr show; echo '{MARK}'; ip neigh show")
+ARGV = ("sh", "-c", f"; echo '{MARK}'; ".join([
+    "ip -o link show", "ip -o -4 addr show", "ip neigh show", "ip -4 route show",
+]))  # fmt: skip
 _LINK = re.compile(r"^\d+: (?P<name>[^:@\s]+)\S* <(?P<flags>[^>]*)>.*link/ether (?P<mac>[0-9a-f:]{17})", re.M)
 _ADDRESS = re.compile(r"^\d+: (?P<name>\S+)\s+inet (?P<address>\d+(?:\.\d+){3}(?:/\d+)?)", re.M)
+
+_DEFAULT = re.compile(r"^default via (\d+(?:\.\d+){3})\b", re.M)
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,11 @@ class Nic:
 
 @dataclass(frozen=True)
 class End:
-    """One host: its NICs and its neighbour table by address."""
+    """One host: its NICs, its neighbour table by address, and where its default routes lead."""
 
     nics: tuple[Nic, ...] = ()
     neighbours: Mapping[str, Neighbour] = field(default_factory=dict)
+    gateways: tuple[str, ...] = ()
 
     def with_mac(self, mac: str) -> Nic | None:
         """The NIC that has a MAC address."""
@@ -57,14 +62,14 @@ class End:
 def read_end(text: str) -> End | None:
     """The output of :data:`ARGV`; None when it is something else."""
     parts = text.split(MARK)
-    if len(parts) != 3 or (entries := parse_neighbours(parts[2])) is None:
+    if len(parts) != 4 or (entries := parse_neighbours(parts[2])) is None:
         return None
     addresses = [(m["name"], m["address"]) for m in _ADDRESS.finditer(parts[1])]
     nics = tuple(
         Nic(m["name"], frozenset(m["flags"].split(",")), m["mac"], tuple(a for n, a in addresses if n == m["name"]))
         for m in _LINK.finditer(parts[0])
     )
-    return End(nics, {entry.ip: entry for entry in entries})
+    return End(nics, {entry.ip: entry for entry in entries}, tuple(_DEFAULT.findall(parts[3])))
 
 
 def look(shell: Shell | None) -> End | None:
@@ -112,6 +117,21 @@ def of_guest(vm: GuestVm, where: Segment, guest: End | None, *, unleased: bool =
     if not any(IPv4Interface(a).network == network for a in there):
         return said(f"its NIC {nic.name} has {', '.join(there)}, so that {own.subnet} is not its network")
     return None
+
+
+def of_route(vm: GuestVm, guest: End | None, address: str) -> Said | None:
+    """What the guest's way to an address outside of its networks lacks; None when that is well, or not known."""
+    if guest is None or any(IPv4Address(address) in IPv4Interface(a).network for n in guest.nics for a in n.addresses):
+        return None
+    if not guest.gateways:
+        return Said(
+            f"in the guest {vm.name} there is no default route, and {address} is in no network of it", vm.node, "vm"
+        )
+    told = [guest.neighbours.get(gateway) for gateway in guest.gateways]
+    if any(entry is None or entry.mac for entry in told):
+        return None
+    where = ", ".join(guest.gateways)
+    return Said(f"in the guest {vm.name} the default route leads to {where}, where nobody answers ARP", vm.node, "vm")
 
 
 def open_to(found: str) -> bool:

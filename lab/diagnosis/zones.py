@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError, ProductFailure
-from lab.diagnosis import podpath
+from lab.diagnosis import ends, podpath
 from lab.diagnosis.expect import sentence
 from lab.diagnosis.podpath import End
 from lab.diagnosis.routes import every_zone_routes
@@ -97,6 +97,8 @@ def _from_pod(site: Site, pod: Resident, guest: GuestVm) -> str:
 def _from_guest(site: Site, check: Check) -> str:
     """Where packets from the VM to what it was to reach are lost."""
     guest, address = check.guest, check.seen.target
+    if said := ends.of_route(guest, ends.look(guest.shell), address):
+        return said
     there = next((_pod(pod) for pod in site.pods.made if pod.address == address), End(check.what, address))
 
     def send() -> None:

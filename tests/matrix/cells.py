@@ -129,7 +129,7 @@ def outcomes(group: Group, records: Sequence[RunRecord]) -> list[Outcome]:
 
 def _outcome(group: Group, cell: Cell, seen: tuple[RunRecord, ScenarioRecord] | None) -> Outcome:
     if seen is None:
-        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, cell.cause, (), cell.missed)
+        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, missed=cell.missed)
     record, scenario = seen
     made = _made(scenario)
     known = values(made)

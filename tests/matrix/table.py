@@ -42,7 +42,7 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
         rows.append(f"{mark} {one.verdict:12} {one.seconds:5.1f} s  {one.fault}")
         if one.lacking:
             rows.append(f"      without {', '.join(map(repr, one.lacking))}: {one.line}")
-        elif not one.expected:
+        elif not one.expected and one.verdict != MISSING:
             rows.append(f"      wanted {' or '.join(one.wanted)}: {one.line}")
     said = ", ".join(f"{name} {part} of {whole}" for name, (part, whole) in rates(found).items())
     return [*rows, f"{len(found)} cells in {seconds / 60:.0f} min: {said}"]

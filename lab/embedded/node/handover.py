@@ -55,8 +55,8 @@ async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> 
     except MigrationFailed as failure:
         await _failed(ctx, guest, vmi, failure.reason, aborted=failure.aborted)
         return
-    except (QemuFailed, OSError, TimeoutError, StopIteration) as error:
-        await _failed(ctx, guest, vmi, f"Live migration failed: {error or type(error).__name__}", aborted=False)
+    except (QemuFailed, OSError, StopIteration) as error:
+        await _failed(ctx, guest, vmi, f"Live migration failed: {str(error) or type(error).__name__}", aborted=False)
         return
     guest.moved = True
     LogFile(guest.launcher.log).write("stdout", jobinfo.line(str(state.get("migrationUid")), figures))

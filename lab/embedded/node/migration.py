@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import re
 import socket
 import time
@@ -37,6 +39,7 @@ SLOW_BELOW, LAST_BELOW = 24 * MIB, 4 * MIB
 ANY_PAUSE_MS, NO_PAUSE_MS = 60_000, 1
 COARSE_SECONDS, FINE_SECONDS, CALM_SECONDS = 0.05, 0.01, 0.5
 DIRECT_PORT = 49152
+CONNECT_S = 10.0
 """What the port on the target stands for in targetDirectMigrationNodePorts (KubeVirt's migration-proxy)."""
 ABORTED = "Live migration has been aborted"
 
@@ -132,13 +135,19 @@ async def receive(qemu: Qemu, listener: socket.socket) -> None:
 
 
 async def offer(qemu: Qemu, address: str, port: int, limits: Limits) -> None:
-    """Connect from the node's namespace and hand the connection to QEMU. Raises QemuFailed, OSError, TimeoutError."""
+    """Connect from the node's namespace, hand the connection to QEMU. Raises QemuFailed, OSError in libvirt's words."""
     await qemu.command("migrate-set-capabilities", {"capabilities": capabilities(limits)})
     await qemu.command("migrate-set-parameters", sending(limits))
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
-        async with asyncio.timeout(10):
-            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        except OSError as error:
+            # libvirt's src/qemu/qemu_migration.c and src/rpc/virnetsocket.c.
+            why = os.strerror(error.errno or errno.ETIMEDOUT)
+            said = f"operation failed: unable to connect to server at '{address}:{port}': {why}"
+            raise OSError(said) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(True)
         await qemu.give("migration", sock)

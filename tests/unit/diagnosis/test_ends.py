@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.diagnosis.cause import Said, Scope, WorkerView, cause
-from lab.diagnosis.ends import MARK, End, of_guest, read_end, refined
+from lab.diagnosis.ends import MARK, End, of_guest, of_route, read_end, refined
 from lab.probes.observation import Outcome
 from lab.probes.ping import PingObservation
 from lab.target.segments import Segment
@@ -20,20 +20,23 @@ IN_VM = Said("the fault is in the VM or its port", "worker-2", "vm")
 
 
 def guest(
-    flags: str = "BROADCAST,MULTICAST,UP,LOWER_UP", address: str = "192.168.24.20/24", neighbour: str = ""
+    flags: str = "BROADCAST,MULTICAST,UP,LOWER_UP",
+    address: str = "192.168.24.20/24",
+    neighbour: str = "",
+    route: str = "",
 ) -> End | None:
     inet = f"2: enp1s0    inet {address} scope global enp1s0\\       valid_lft forever\n" if address else ""
     return read_end(
         "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue \\    link/loopback 00:00:00:00:00:00 brd 00\n"
         f"2: enp1s0: <{flags}> mtu 1500 qdisc pfifo_fast qlen 1000\\    link/ether {MAC} brd ff:ff:ff:ff:ff:ff\n"
-        f"{MARK}\n1: lo    inet 127.0.0.1/8 scope host lo\n{inet}{MARK}\n{neighbour}"
+        f"{MARK}\n1: lo    inet 127.0.0.1/8 scope host lo\n{inet}{MARK}\n{neighbour}{MARK}\n{route}"
     )
 
 
 def gateway(neighbour: str = "", flags: str = "BROADCAST,MULTICAST,UP,LOWER_UP") -> End | None:
     return read_end(
         f"2: eth0@if31: <{flags}> mtu 1500 state UP \\    link/ether {GATEWAY} brd ff:ff:ff:ff:ff:ff link-netns tor\n"
-        f"{MARK}\n2: eth0    inet 192.168.24.1/24 scope global eth0\n{MARK}\n{neighbour}"
+        f"{MARK}\n2: eth0    inet 192.168.24.1/24 scope global eth0\n{MARK}\n{neighbour}{MARK}\n"
     )
 
 
@@ -65,6 +68,34 @@ def test_a_guest_without_a_lease_is_not_the_cause_of_it() -> None:
     said = of_guest(VM, VLAN, guest(address="10.66.0.103/24"), unleased=True)
     assert said is not None
     assert "has 10.66.0.103/24, which is not of 192.168.24.0/24" in said
+
+
+ROUTE = "default via 169.254.1.9 dev enp1s0 onlink\n192.168.24.0/24 dev enp1s0 scope link\n"
+NOBODY = "169.254.1.9 dev enp1s0 FAILED\n"
+SOMEBODY = "169.254.1.9 dev enp1s0 lladdr 0a:58:a9:fe:01:01 REACHABLE\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (guest(neighbour=NOBODY, route=ROUTE), "the default route leads to 169.254.1.9, where nobody answers ARP"),
+        (guest(route=""), "there is no default route, and 10.128.2.4 is in no network of it"),
+    ],
+)
+def test_a_guest_whose_way_out_leads_nowhere_is_named(seen: End | None, words: str) -> None:
+    said = of_route(VM, seen, "10.128.2.4")
+    assert said is not None
+    assert f"in the guest vm-a {words}" == said
+    assert (said.node, said.part) == ("worker-2", "vm")
+
+
+@pytest.mark.parametrize("seen", [guest(neighbour=SOMEBODY, route=ROUTE), guest(route=ROUTE), None])
+def test_a_way_out_that_leads_somewhere_or_is_not_known_is_not_blamed(seen: End | None) -> None:
+    assert of_route(VM, seen, "10.128.2.4") is None
+
+
+def test_what_is_in_the_guests_own_network_needs_no_route() -> None:
+    assert of_route(VM, guest(neighbour=NOBODY, route=ROUTE), "192.168.24.1") is None
 
 
 def test_a_wrong_answer_by_arp_is_told_with_both_addresses() -> None:

@@ -1,10 +1,13 @@
 """Limits, and the verdict on a migration's progress, against a scripted QMP server on a real socket."""
 
 import asyncio
+import contextlib
 import json
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from qemu.qmp import QMPClient
@@ -33,6 +36,28 @@ def test_announcements_stay_in_qemus_ranges() -> None:
     rounds = migration.announcing()
     assert 1 <= rounds["step"] <= 10000
     assert rounds["rounds"] <= 1000
+
+
+class Obedient:
+    """A QEMU that takes every command."""
+
+    async def command(self, name: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+        return {}
+
+
+def test_a_target_that_refuses_or_drops_connections_is_told_in_libvirts_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "operation failed: unable to connect to server at '127.0.0.1:{port}': "
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        with pytest.raises(OSError, match=re.escape(said.format(port=port) + "Connection refused")):
+            asyncio.run(migration.offer(cast(Qemu, Obedient()), "127.0.0.1", port, Limits()))
+        # A queue that is full takes no more connections and says nothing.
+        listening.listen(0)
+        with socket.create_connection(("127.0.0.1", port)), contextlib.suppress(OSError):
+            monkeypatch.setattr(migration, "CONNECT_S", 0.0)
+            with pytest.raises(OSError, match=re.escape(said.format(port=port) + "Connection timed out")):
+                asyncio.run(migration.offer(cast(Qemu, Obedient()), "127.0.0.1", port, Limits()))
 
 
 Script = Callable[[dict[str, Any]], dict[str, Any]]
