@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import tenacity
@@ -33,6 +33,7 @@ from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import ApiDown
 
+T = TypeVar("T")
 CALL_S = 30.0
 FIRST_CONTACT_S = 2.0
 RECONNECT_S = 15.0
@@ -112,23 +113,24 @@ class Transport:
         """
         deadline = deadline or Deadline.after(CALL_S)
         call = _Call(method, path, wanted, where, params, body, content_type, accept)
-        response = self._retried(lambda: self._once(call, deadline), deadline)
+        response = self.retried(lambda: self._once(call, deadline), deadline)
         return bytes(response.data)
 
     def head(self, path: str, *, wanted: str, deadline: Deadline | None = None) -> Mapping[str, str]:
         """The headers of the answer to a GET. Raises as request."""
         deadline = deadline or Deadline.after(CALL_S)
         call = _Call("GET", path, wanted, "", accept="*/*")
-        return dict(self._retried(lambda: self._once(call, deadline), deadline).headers)
+        return dict(self.retried(lambda: self._once(call, deadline), deadline).headers)
 
     def stream(
         self, path: str, *, wanted: str, where: str = "", params: Mapping[str, str], deadline: Deadline, read_s: float
     ) -> urllib3.HTTPResponse:
         """An open GET whose body arrives bit by bit; `read_s` is the longest silence taken. Close it after use."""
         call = _Call("GET", path, wanted, where, params, read_s=read_s)
-        return self._retried(lambda: self._once(call, deadline), deadline)
+        return self.retried(lambda: self._once(call, deadline), deadline)
 
-    def _retried(self, call: Callable[[], urllib3.HTTPResponse], deadline: Deadline) -> urllib3.HTTPResponse:
+    def retried(self, call: Callable[[], T], deadline: Deadline) -> T:
+        """What *call* returns, tried again until the deadline while it raises what :meth:`again` made."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Transient),
             stop=lambda state: _delay(state) >= deadline.remaining(),
@@ -138,11 +140,12 @@ class Transport:
         )
         patience = Deadline.after(RECONNECT_S if self._reached else FIRST_CONTACT_S)
         try:
-            return retrying(self._patient, call, patience)
+            found: T = retrying(self._patient, call, patience)
+            return found
         except _Transient as error:
             raise error.final from error.final.__cause__
 
-    def _patient(self, call: Callable[[], urllib3.HTTPResponse], patience: Deadline) -> urllib3.HTTPResponse:
+    def _patient(self, call: Callable[[], T], patience: Deadline) -> T:
         """An API that never answered is given up sooner than one that did: a wrong address is no outage."""
         try:
             answer = call()
@@ -184,7 +187,7 @@ class Transport:
         response.release_conn()
         where = f"{call.where + ', ' if call.where else ''}{self.server} ({call.method} {call.path})"
         failure = api_error(response.status, content, wanted=call.wanted, where=where)
-        raise self._again(failure, call.method, response.headers.get("Retry-After", "")) from None
+        raise self.again(failure, call.method, response.headers.get("Retry-After", "")) from None
 
     def _down(self, error: HTTPError, method: str, wanted: str) -> Exception:
         """A lost connection: worth another try when nothing was sent, or repeating does no harm."""
@@ -211,9 +214,10 @@ class Transport:
         found = f"{type(cause).__name__}: {_short(cause)}"
         return ApiDown(f"an answer of the API server ({wanted})", found, f"{self.server} ({source})", advice)
 
-    def _again(self, error: ApiError, method: str, retry_after: str) -> Exception:
-        """Whether an error answer is transient. A 500 without Retry-After is not: KubeVirt's subresources use it for
-        "VMI is not running"."""
+    def again(self, error: ApiError, method: str, retry_after: str) -> Exception:
+        """What to raise for an error answer: the same, or that it is transient.
+
+        A 500 without Retry-After is not: KubeVirt's subresources use it for "VMI is not running"."""
         if error.status == 429 or (error.status >= 500 and retry_after):
             return _Transient(error, _seconds(retry_after))
         if error.status in (502, 503, 504) and method in _IDEMPOTENT:

@@ -45,7 +45,14 @@ class _Buffered:
 def open_websocket(
     transport: Transport, path: str, *, subprotocols: list[str], wanted: str, where: str, deadline: Deadline
 ) -> Any:
-    """A connected websocket.WebSocket. Raises ApiError (the plain answer before the upgrade) and ApiDown."""
+    """A connected websocket.WebSocket. Raises ApiError (the plain answer before the upgrade) and ApiDown.
+
+    Refused as one of too many requests, or told when to come again, it is tried again until the deadline.
+    """
+    return transport.retried(lambda: _open(transport, path, subprotocols, wanted, where, deadline), deadline)
+
+
+def _open(transport: Transport, path: str, subprotocols: list[str], wanted: str, where: str, deadline: Deadline) -> Any:
     headers = transport.headers()
     agent = {k: v for k, v in headers.items() if v}
     timeout = max(0.1, min(_CONNECT_S, deadline.remaining()))
@@ -60,8 +67,10 @@ def open_websocket(
             socket=_connected(transport, timeout),
         )
     except websocket.WebSocketBadStatusException as error:
-        body = error.resp_body or b""
-        raise api_error(error.status_code, body, wanted=wanted, where=f"{where}, {transport.server}") from error
+        body, told = error.resp_body or b"", error.resp_headers or {}
+        failure = api_error(error.status_code, body, wanted=wanted, where=f"{where}, {transport.server}")
+        # Opening twice runs nothing twice: what is refused has not begun.
+        raise transport.again(failure, "POST", str(told.get("retry-after", ""))) from error
     except (websocket.WebSocketException, OSError) as error:
         raise transport.api_down(wanted, error) from error
 
