@@ -17,7 +17,7 @@ from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure
 from lab.core.wait import Seen, Signal, wait_until
-from lab.kubevirt.migration import Migration, ended, problems, request, wait_over
+from lab.kubevirt.migration import Migration, arrived, ended, request, wait_over
 from lab.kubevirt.timeline import DONE, PRE_COPY, Recorder, Timeline, phase
 from lab.kubevirt.vm import latest
 
@@ -142,10 +142,7 @@ def evict(client: Client, namespace: str, name: str, *, deadline: Deadline) -> M
     _ask(client, namespace, pod, name)
     made = _evacuation(client, namespace, name, deadline)
     vmim = wait_over(client, made, name, phases, deadline)
-    vmi = client.get(VMI, name, namespace)
-    if wrong := problems(vmi, vmim, node):
-        raise ProductFailure(f"VM {namespace}/{name} moved away from {node} by its eviction", "; ".join(wrong))
-    return ended(vmim, vmi, node, time.monotonic() - began, phases)
+    return ended(vmim, arrived(client, vmim, name, node), node, time.monotonic() - began, phases)
 
 
 def _pod(client: Client, vmi: Obj, node: str) -> str:

@@ -13,11 +13,12 @@ from lab.access.client import Client
 from lab.access.kinds import EVENT, NODE, VMI, VMIM, Obj
 from lab.core import clock, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, ProductFailure
+from lab.core.errors import Inconclusive, ProductFailure, WaitTimeout
 from lab.core.wait import Seen, Signal, wait_until
 from lab.kubevirt.timeline import Recorder, Timeline, phase
 from lab.kubevirt.vm import last_warning, latest, refused
 
+REPORT_S = 5.0
 HOSTNAME = "kubernetes.io/hostname"
 WAITING = ("no phase yet", "Pending", "Scheduling")
 """Phases in which a migration waits for its target pod."""
@@ -67,18 +68,37 @@ def migrate(
     phases = Recorder(clock.now())
     made = client.create(body, deadline=deadline)
     vmim = wait_over(client, made, name, phases, deadline)
-    vmi = client.get(VMI, name, namespace)
-    source, target = str(before["status"].get("nodeName")), str(vmi["status"].get("nodeName"))
-    if wrong := problems(vmi, vmim, source):
-        raise ProductFailure(
-            f"the migration of VM {namespace}/{name} from {source} to have moved it, as it is reported",
-            "; ".join(wrong),
-            f"VirtualMachineInstanceMigration {namespace}/{vmim['metadata']['name']}",
-        )
+    source = str(before["status"].get("nodeName"))
+    vmi = arrived(client, vmim, name, source)
+    target = str(vmi["status"].get("nodeName"))
     if to and target != to:
         kind = ProductFailure if directed else Inconclusive
         raise kind(f"VM {namespace}/{name} on {to}", f"it went from {source} to {target}")
     return ended(vmim, vmi, source, time.monotonic() - began, phases)
+
+
+def arrived(client: Client, vmim: Obj, name: str, source: str) -> Obj:
+    """The instance of VM *name* as a migration that Succeeded left it.
+
+    The two are written apart, and what is read may be from before: so much time has the instance to be as it must.
+    Raises ProductFailure with what it then still lacks.
+    """
+    namespace, signal = str(vmim["metadata"]["namespace"]), Signal()
+    wanted = f"the migration of VM {namespace}/{name} from {source} to have moved it, as it is reported"
+    where = f"VirtualMachineInstanceMigration {namespace}/{vmim['metadata']['name']}"
+    with client.watch(VMI, name, namespace, signal=signal) as instances:
+
+        def observe() -> Seen[Obj]:
+            vmi = latest(instances)
+            wrong = problems(vmi, vmim, source) if vmi else ["the instance is gone"]
+            return Seen("; ".join(wrong) or "it has moved", not wrong, vmi)
+
+        try:
+            found = wait_until(where, wanted, observe, deadline=Deadline.after(REPORT_S), changes=signal)
+        except WaitTimeout as error:
+            raise ProductFailure(wanted, error.last, where) from error
+    assert found is not None
+    return found
 
 
 def ended(vmim: Obj, vmi: Obj, source: str, seconds: float, phases: Recorder) -> Migration:
