@@ -54,6 +54,7 @@ class Card:
     checks: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def captures(self) -> list[str]:
@@ -197,7 +198,7 @@ def _cards(record: RunRecord) -> list[Card]:
             f"f{index + 1}", scenario, scenario.verdict,
             words.story(scenario, record.pictures.get(scenario.picture)),
             checks=[c for c in _of(scenario, "check") if not c["held"]],
-            faults=_of(scenario, "fault"), policies=_of(scenario, "policy"),
+            faults=_of(scenario, "fault"), policies=_of(scenario, "policy"), paths=_of(scenario, "path"),
         )  # fmt: skip
         _draw(record, card, drawn)
         cards.append(card)

@@ -24,6 +24,8 @@ TOP = {"vm": 44, "ovn": 104, "bridge": 176, "bond": 234, "nics": 288, "switch": 
 HEIGHT, NODE = 516, 346
 BREAKS = {
     "vm": 93,
+    "tap": 93,
+    "ovn": 119,
     "mapping": 155,
     "patch": 155,
     "bridge": 192,

@@ -63,9 +63,26 @@ class Cause:
     witnesses: tuple[Mapping[str, Any], ...] = ()
 
 
-PARTS = ("vm", "mapping", "patch", "bridge", "uplink", "cable", "network", "gateway")
-"""The path of a packet, from the guest outwards: the guest or its port, OVN's mapping and patch port, the bridge
-(spanning tree), its uplink, what is between worker and switch, the network as a whole, the gateway."""
+PARTS = ("vm", "tap", "ovn", "mapping", "patch", "bridge", "uplink", "cable", "network", "gateway")
+"""The path of a packet, from the guest outwards: the guest or its port, what its pod has between tap and br-int, its
+logical port and network in OVN, OVN's mapping and patch port, the bridge (spanning tree), its uplink, what is between
+worker and switch, the network as a whole, the gateway."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A walk along the path of a check: a line per station with what it counted, ready to be read.
+
+    `node` and `part` (of `PARTS`) are the place that loses the packets; empty when none does.
+    """
+
+    sort: ClassVar[str] = "path"
+    vm: str
+    address: str
+    segment: str
+    lines: tuple[str, ...]
+    node: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +141,7 @@ class Fault:
     healed: bool = False
 
 
-Fact = Check | Cause | Migration | Policy | Routes | Fault
+Fact = Check | Cause | Path | Migration | Policy | Routes | Fault
 
 
 def tell(subject: str, fact: Any) -> None:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from lab.access.errors import NotFound
 from lab.access.kinds import NNCP, condition
 from lab.core import facts
 from lab.core.errors import GuestUnreachable, Inconclusive, LabError, ProductFailure
 from lab.core.result import CommandResult
-from lab.diagnosis import ends, strays
+from lab.diagnosis import ends, stations, strays
 from lab.diagnosis.cause import Said
 from lab.diagnosis.gather import explain, scope_of, tell_cause
 from lab.diagnosis.leads import lead
+from lab.diagnosis.walk import walk
 from lab.kubevirt import vm
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
@@ -92,7 +95,7 @@ def _tell(check: Check, wanted: str, held: bool) -> None:
 
 
 def _cause(site: Site, check: Check) -> str:
-    """From the guest outwards: its own NIC, the workers and the network, the neighbour tables of both ends."""
+    """From the guest outwards: its own NIC, the workers and the network, both ends' neighbour tables, the path."""
     scope = scope_of(site, check.segment, check.nodes)
     if plain := _doubled(check) or _claimed(check):
         tell_cause(scope, plain)
@@ -102,8 +105,11 @@ def _cause(site: Site, check: Check) -> str:
         if said := ends.of_guest(check.guest, check.segment, guest):
             tell_cause(scope, said)
             return said
-        found = explain(site, check.segment, check.nodes)
-        nearer = ends.refined(check, found, guest, ends.outside(site, check.segment)) if ends.open_to(found) else found
+        with ThreadPoolExecutor(1, "walk") as pool:
+            walked = pool.submit(copy_context().run, walk, site, check)
+            found = explain(site, check.segment, check.nodes)
+            told = ends.outside(site, check.segment) if ends.open_to(found) else None
+        nearer = stations.nearer(ends.refined(check, found, guest, told), walked.result())
         nearer = _queued(check, nearer)
         if nearer != found:
             tell_cause(scope, nearer)

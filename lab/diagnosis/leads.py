@@ -4,6 +4,8 @@ from __future__ import annotations
 
 LEADS = {
     "vm": "in the guest: ip addr; ip route; ip neigh. The port: kubectl describe vmi; ovn-nbctl show on {node}",
+    "tap": "the launcher pod on {node}: kubectl exec -c compute -- cat /proc/net/dev; are tap, bridge and NIC there?",
+    "ovn": "on {node}: ovn-nbctl show; ovs-appctl ofproto/trace br-int; ovn-sbctl lflow-list: path.txt has the stage",
     "mapping": "on {node}: ovs-vsctl get Open_vSwitch . external_ids:ovn-bridge-mappings; kubectl get nnce",
     "patch": "on {node}: ovs-vsctl show; the log of ovn-controller",
     "bridge": "on {node}: ovs-vsctl list Port (status:stp_state); ports listen and learn for 30 s",

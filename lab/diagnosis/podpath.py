@@ -66,21 +66,21 @@ def first_loss(source: End, target: End, before: Mapping[str, ZoneState], after:
 
 def _places(source: End, target: End, before: Mapping[str, ZoneState], after: Mapping[str, ZoneState]) -> Iterator[str]:
     here = after[source.node]
-    yield _port(source, here)
-    yield from _daemons(here)
+    yield port_trouble(source, here)
+    yield from daemons(here)
     if not target.node:
         yield _snat(source, here)
         return
     there = after[target.node]
     if here is not there:
         yield _tunnel(before, after, source.node, target.node)
-    yield from _daemons(there)
-    yield _port(target, there)
+    yield from daemons(there)
+    yield port_trouble(target, there)
     if here is not there:
         yield _tunnel(before, after, target.node, source.node)
 
 
-def _port(end: End, zone: ZoneState) -> str:
+def port_trouble(end: End, zone: ZoneState) -> str:
     """What is wrong with the logical port of an end."""
     port, interface = f"the logical port {end.port} of {end}", zone.plugged.get(end.port, "")
     if end.port not in zone.bound:
@@ -94,7 +94,7 @@ def _port(end: End, zone: ZoneState) -> str:
     return ""
 
 
-def _daemons(zone: ZoneState) -> Iterator[str]:
+def daemons(zone: ZoneState) -> Iterator[str]:
     """What is wrong with what keeps a zone's switch up to date."""
     if zone.northd:
         yield (

@@ -15,6 +15,8 @@ from lab.diagnosis import ends, podpath
 from lab.diagnosis.expect import sentence
 from lab.diagnosis.podpath import End
 from lab.diagnosis.routes import every_zone_routes
+from lab.diagnosis.stations import Walk
+from lab.diagnosis.walk import walk
 from lab.kubevirt.interfaces import VmiState
 from lab.probes.connections import ConnectionsObservation
 from lab.probes.ping import ping
@@ -101,11 +103,9 @@ def _from_guest(site: Site, check: Check) -> str:
         return said
     there = next((_pod(pod) for pod in site.pods.made if pod.address == address), End(check.what, address))
 
-    def send() -> None:
-        if guest.shell is not None:
-            ping(guest.shell, address, count=PINGS, interval_s=0.2, deadline=Deadline.after(SEND_S))
-
-    return podpath.explain(site.reader, _vm(site, guest), there, send)
+    walked: list[Walk] = []
+    found = podpath.explain(site.reader, _vm(site, guest), there, lambda: walked.append(walk(site, check)))
+    return next((nearest.found for nearest in walked if nearest.lost >= 0), found)
 
 
 def _pod(pod: Resident) -> End:

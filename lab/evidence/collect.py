@@ -53,6 +53,8 @@ class Sources:
     """The run's folder, for its console logs."""
     silent: tuple[str, str, tuple[str, ...]] | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
+    paths: Sequence[str] = ()
+    """Walks along the paths of checks that did not hold, as text."""
 
 
 def of_scene(scene: Scene, silent: tuple[str, str, tuple[str, ...]] | None = None) -> Sources:
@@ -85,6 +87,8 @@ def collect(sources: Sources, folder: Path, seconds: float = BUDGET_S) -> tuple[
 def tasks_for(sources: Sources, redactor: Redactor, deadline: Deadline) -> Iterable[Task]:
     """The most telling first: with little time, or a large cluster, the end of the list is not reached."""
     client = sources.client
+    if sources.paths:
+        yield Task("path.txt", lambda: plain("\n\n".join(sources.paths)) + "\n")
     for space in sources.namespaces:
         for kind in NAMESPACED:
             yield _objects(client, kind, space, redactor, deadline)

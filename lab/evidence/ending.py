@@ -5,6 +5,8 @@ Of one that did not pass, everything; of the first of a feature, the picture. No
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lab.core import facts
 from lab.core.errors import LabError
 from lab.evidence import picture, versions
@@ -28,7 +30,7 @@ def look(scene: Scene, record: RunRecord, scenario: ScenarioRecord, *, bad: bool
         record.versions |= versions.of_guest(scene)
     if bad:
         _tell_policies(scene)
-        take(of_scene(scene, _silent(scenario)), record, scenario, budget)
+        take(replace(of_scene(scene, _silent(scenario)), paths=_paths(scenario)), record, scenario, budget)
 
 
 def take(sources: Sources, record: RunRecord, scenario: ScenarioRecord, budget: float) -> None:
@@ -44,6 +46,10 @@ def _silent(scenario: ScenarioRecord) -> tuple[str, str, tuple[str, ...]] | None
     """(VM, address, workers) of the last check that got no answer where one was wanted: worth a capture."""
     checks = [f for f in scenario.facts if f.get("sort") == "check" and not f["held"] and f["wanted"] == "answer"]
     return (str(checks[-1]["vm"]), str(checks[-1]["address"]), tuple(checks[-1]["nodes"])) if checks else None
+
+
+def _paths(scenario: ScenarioRecord) -> list[str]:
+    return ["\n".join(map(str, fact["lines"])) for fact in scenario.facts if fact.get("sort") == "path"]
 
 
 def _tell_policies(scene: Scene) -> None:

@@ -31,6 +31,14 @@ class SwitchPort:
     trunks: tuple[int, ...] = ()
     tag: int | None = None
     up: bool = True
+    numbers: tuple[int, ...] = ()
+    """Its interfaces' OpenFlow numbers; -1: Open vSwitch could not open it."""
+    peer: str = ""
+    """The other end of a patch port."""
+    logical: str = ""
+    """The logical port of OVN that it says it is (``iface-id``)."""
+    mac: str = ""
+    """The MAC address that it was attached for (OVN-Kubernetes' ``attached_mac``)."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,16 @@ def _port(row: Mapping[str, Any], bridge: str, interfaces: Mapping[str, Mapping[
         trunks=tuple(int(t) for t in _many(row.get("trunks")) if t is not None),
         tag=int(tags[0]) if tags and tags[0] is not None else None,
         up=any(i.get("link_state") == "up" for i in members),
+        numbers=tuple(int(i["ofport"]) for i in members if isinstance(i.get("ofport"), int)),
+        peer=next((str(i["options"]["peer"]) for i in members if "peer" in (i.get("options") or {})), ""),
+        logical=_id(members, "iface-id"),
+        mac=_id(members, "attached_mac").lower(),
     )
+
+
+def _id(members: Iterable[Mapping[str, Any]], key: str) -> str:
+    """An external id of the first interface that has it."""
+    return next((str(i["external_ids"][key]) for i in members if key in (i.get("external_ids") or {})), "")
 
 
 def dark(switch: NodeSwitch, networks: Mapping[str, str]) -> list[str]:

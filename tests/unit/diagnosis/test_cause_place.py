@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lab.core import facts, trace
-from lab.diagnosis.cause import Scope, WorkerView, cause
+from lab.diagnosis.cause import Said, Scope, WorkerView, cause
 from lab.diagnosis.gather import tell_cause
 from lab.diagnosis.leads import lead
 
@@ -31,6 +31,9 @@ CASES = {
     "network": ([apart("w1", "w2", False), apart("w2", "w1", False)], ""),
 }
 
+WALKED = {"tap", "ovn"}
+"""Inside a node, where no witness looks."""
+
 
 @pytest.mark.parametrize("hints", [(), ("a bond of w2 has one link",)], ids=["plain", "with a hint"])
 @pytest.mark.parametrize("part", CASES)
@@ -49,7 +52,7 @@ def test_the_place_reaches_the_record(part: str, hints: tuple[str, ...]) -> None
 
 
 def test_every_part_that_can_be_named_is_tested() -> None:
-    assert set(CASES) == set(facts.PARTS)
+    assert set(CASES) | WALKED == set(facts.PARTS)
 
 
 @pytest.mark.parametrize("part", CASES)
@@ -59,6 +62,13 @@ def test_each_place_has_a_first_lead_that_names_it(part: str) -> None:
     assert said
     assert "{" not in said
     assert (node in said) if node else ("VLAN 2024" in said)
+
+
+@pytest.mark.parametrize("part", sorted(WALKED))
+def test_places_that_only_a_walk_names_have_a_lead_too(part: str) -> None:
+    said = lead(Said("a loss", "w2", part), "VLAN 2024")
+    assert "w2" in said
+    assert "{" not in said
 
 
 def test_a_cause_without_a_place_gives_no_lead() -> None:

@@ -1,0 +1,238 @@
+"""Walking the path of a VM from its NIC on: look, send some packets, look again; who lost them, with what was read.
+
+Everything is read at once and within one budget, by commands that are there on any cluster: in the guest, in the VM's
+launcher pod, in OVN-Kubernetes' pod on the node. What cannot be read is said, and the walk goes on with the rest. It
+changes nothing and raises nothing of what it meets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from lab.access.kinds import VMI
+from lab.core import facts, trace
+from lab.core.deadline import Deadline
+from lab.core.errors import CommandFailed, LabError
+from lab.core.result import CommandResult
+from lab.diagnosis.localpath import Counts, Far, Readings, Subject, stations
+from lab.diagnosis.stations import Walk, judged
+from lab.kubevirt.interfaces import read_vmi
+from lab.multus.attachment import Attachment
+from lab.ovn import frames, zonestate
+from lab.ovn.frames import Looked
+from lab.probes.arp import parse_neighbours
+from lab.probes.ping import ping_command, without_n
+from lab.topology.podnet import POD_NETWORK, launcher
+from lab.topology.scene import Check
+from lab.topology.site import Site
+
+BUDGET_S = 8.0
+PINGS, INTERVAL_S = 5, 0.3
+COMPUTE = "compute"
+"""The container of a launcher pod that has QEMU, and so the pod's network (KubeVirt pkg/virt-controller/services)."""
+MARK = "== virtlab =="
+DEVICES = ("cat", "/proc/net/dev")
+_DEVICE = re.compile(r"^\s*([^\s:]+):\s*(?:\d+\s+)(\d+)(?:\s+\d+){7}\s+(\d+)", re.M)
+_LINK = re.compile(r"^\d+: ([^:@\s]+).*link/ether ([0-9a-f:]{17})", re.M)
+T = TypeVar("T")
+
+
+def read_devices(text: str) -> dict[str, tuple[int, int]]:
+    """``/proc/net/dev`` (proc_net_dev(5)): device -> packets received, packets sent."""
+    return {name: (int(rx), int(tx)) for name, rx, tx in _DEVICE.findall(text)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the guest told while it sent: its NIC's name, counts before and after, and who the address is for it."""
+
+    nic: str
+    counts: tuple[Counts, Counts]
+    target_mac: str = ""
+
+
+def asking(address: str) -> tuple[str, ...]:
+    """A command for the guest: count, ping, count, in one go; a console has room for one at a time."""
+    words = " ".join(without_n(ping_command(address, count=PINGS, interval_s=INTERVAL_S)))
+    text = f"ip -o link; echo '{MARK}'; cat /proc/net/dev; {words} >/dev/null 2>&1; echo '{MARK}'; cat /proc/net/dev"
+    return ("sh", "-c", f"{text}; echo '{MARK}'; ip neigh")
+
+
+def read_asked(text: str, mac: str, address: str) -> Asked:
+    """The output of :func:`asking`. Raises ValueError when it is something else, or no NIC has that MAC address."""
+    parts = text.split(MARK)
+    nics = [name for name, own in _LINK.findall(parts[0]) if own == mac]
+    if len(parts) != 4 or not nics:
+        raise ValueError(f"wanted a NIC {mac} and its counts, found {text.strip()[-200:]!r}")
+    known = [n.mac for n in parse_neighbours(parts[3].strip()) or () if n.ip == address and n.mac]
+    return Asked(nics[0], (read_devices(parts[1]), read_devices(parts[2])), known[0] if known else "")
+
+
+def tap_and_cable(devices: Counts, network: str) -> tuple[str, str]:
+    """The tap of a VM's network and the pod's end of its cable (KubeVirt pkg/network/namescheme); empty when unsure."""
+    own = hashlib.sha256(network.encode()).hexdigest()[:11]
+    if f"tap{own}" in devices:
+        return f"tap{own}", f"{own}-nic" if f"{own}-nic" in devices else ""
+    others = [name.removeprefix("tap") for name in devices if name.startswith("tap") and name != "tap0"]
+    if len(others) != 1:
+        return "", ""
+    cable = next((n for n in (f"{others[0]}-nic", f"net{others[0]}-nic") if n in devices), "")
+    return f"tap{others[0]}", cable
+
+
+@dataclass
+class Walker:
+    """One walk: the node where the VM runs, and the one where its peer does, if that is another."""
+
+    site: Site
+    subject: Subject
+    tap_network: str
+    deadline: Deadline
+    other: str = ""
+    unread: list[str] = field(default_factory=list)
+
+    def tried(self, what: str, read: Callable[[], T]) -> T | None:
+        """What *read* returns; None, and a note, when it cannot be had."""
+        try:
+            return read()
+        except LabError as error:
+            self.unread.append(f"{what}: {error.headline}")
+        except ValueError as error:
+            self.unread.append(f"{what}: {error}")
+        return None
+
+    def look(self, node: str) -> Looked | None:
+        """A node's switch, now."""
+        return self.tried(f"Open vSwitch of {node}", lambda: frames.read_look(node, self._on(node, frames.LOOK)))
+
+    def devices(self) -> Counts | None:
+        """The counters of everything in the launcher pod."""
+        pod, space = self.subject.pod, self.subject.namespace
+
+        def read() -> Counts:
+            said = self.site.client.exec(pod, space, COMPUTE, DEVICES, deadline=self.deadline)
+            return read_devices(_whole(said, f"counters in pod {space}/{pod}"))
+
+        return self.tried(f"pod {space}/{pod}", read)
+
+    def flows(self, node: str) -> tuple[frames.Flow, ...] | None:
+        """The flows of the VM's frames on a node, while they pass."""
+        argv = frames.sample(self.subject.mac)
+        return self.tried(f"flows on {node}", lambda: frames.read_flows(self._on(node, argv)))
+
+    def traced(self, looked: Looked, to: str) -> frames.Trace | None:
+        """What br-int says it does with a ping of the VM."""
+        subject, port = self.subject, self.subject.port(looked.switch)
+        if port is None or not port.numbers or not subject.localnet:
+            return None
+        frame = frames.echo(port.numbers[0], (subject.mac, subject.address), (to, subject.target))
+        argv = frames.trace(frame, port.logical)
+        return self.tried(f"ofproto/trace on {subject.node}", lambda: frames.read_trace(self._on(subject.node, argv)))
+
+    def zone(self) -> zonestate.ZoneState | None:
+        """OVN's zone of the node."""
+        node = self.subject.node
+        return self.tried(f"zone of {node}", lambda: zonestate.read_zone(node, self._on(node, zonestate.ARGV)))
+
+    def _on(self, node: str, argv: tuple[str, ...]) -> str:
+        return _whole(self.site.reader.run(node, argv, deadline=self.deadline), f"readings of {node}")
+
+    def readings(self, ask: Callable[[], Asked]) -> Readings:
+        """All of it: before, while packets are sent, after."""
+        here = self.subject.node
+        with ThreadPoolExecutor(8, "walk") as pool:
+            first = pool.submit(self.look, here), pool.submit(self.devices)
+            before, pod_before = first[0].result(), first[1].result()
+            began = time.monotonic()
+            flows, zone = pool.submit(self.flows, here), pool.submit(self.zone)
+            there = pool.submit(self.flows, self.other) if self.other else None
+            asked = self.tried(f"guest {self.subject.vm}", ask)
+            last, far = (pool.submit(self.look, here), pool.submit(self.devices)), pool.submit(self._far, there)
+            to = asked.target_mac if asked else ""
+            traced = pool.submit(self.traced, before, to) if before else None
+            after, pod_after = last[0].result(), last[1].result()
+            seconds = time.monotonic() - began
+            tap, cable = tap_and_cable(pod_after or {}, self.tap_network)
+            return Readings(
+                guest=asked.counts if asked else None,
+                nic=asked.nic if asked else "",
+                pod=(pod_before, pod_after) if pod_before and pod_after else None,
+                tap=tap,
+                cable=cable,
+                before=before,
+                after=after,
+                flows=flows.result(),
+                trace=traced.result() if traced else None,
+                zone=zone.result(),
+                target_mac=to,
+                far=far.result(),
+                seconds=seconds,
+                unread=tuple(self.unread),
+            )
+
+    def _far(self, flows: Future[tuple[frames.Flow, ...] | None] | None) -> Far | None:
+        after = self.look(self.other) if flows is not None else None
+        found = flows.result() if flows is not None else None
+        return Far(self.other, after, found) if after is not None and found is not None else None
+
+
+def _whole(said: CommandResult, wanted: str) -> str:
+    if not said.ok:
+        raise CommandFailed(said, wanted=wanted)
+    return said.stdout
+
+
+def walk(site: Site, check: Check) -> Walk:
+    """The walk of a check that got no answer, told to the record; without stations where there is no way to walk.
+
+    On a localnet from the guest to the uplink, on the pod network from the guest to OVN.
+    """
+    network = site.residents.networks.get(check.segment.name)
+    nowhere = Walk(f"VM {check.guest.name}", check.what)
+    if (network is None and check.segment != POD_NETWORK) or (network is not None and network.bridge):
+        return nowhere
+    with trace.span("probe", check.guest.name, f"walk to {check.seen.target}", limit=BUDGET_S):
+        try:
+            found = _walked(site, check, network)
+        except LabError as error:
+            return replace(nowhere, unread=(error.headline,))
+    place = getattr(found.found, "node", ""), getattr(found.found, "part", "")
+    where = check.guest.name, check.seen.target, check.segment.name
+    facts.tell(check.segment.name, facts.Path(*where, tuple(found.lines()), *place))
+    return found
+
+
+def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
+    guest, deadline, asked = check.guest, Deadline.after(BUDGET_S), check.seen.target
+    state = read_vmi(site.client.get(VMI, guest.name, guest.namespace))
+    mac = guest.worn or state.mac()
+    subject = Subject(
+        vm=guest.name,
+        mac=mac,
+        address=guest.address,
+        namespace=guest.namespace,
+        pod=launcher(site.client, guest.namespace, guest.name).pod,
+        node=guest.node,
+        segment=check.segment.name,
+        vlan=network.vlan if network else 0,
+        localnet=network.localnet if network else "",
+        network=network.network if network else "",
+        target=asked,
+    )
+    name = next((i.name for i in state.interfaces if i.mac == (guest.mac or mac)), "")
+    other = next((node for node in check.nodes if node != guest.node), "") if network else ""
+    walker = Walker(site, subject, name, deadline, other)
+
+    def ask() -> Asked:
+        if guest.shell is None:
+            raise ValueError("nobody is logged in there")
+        return read_asked(guest.shell.run(asking(asked), deadline=deadline).stdout, mac, asked)
+
+    seen = walker.readings(ask)
+    return judged(Walk(f"VM {guest.name}", check.what, stations(subject, seen), seen.unread))
