@@ -22,7 +22,7 @@ EMBEDDED = {
     "node": "run a command on a node of it",
 }
 OWN = {
-    "run": "run the features on a target: virtlab run [--target FILE] [--plan] [--json] [pytest arguments]",
+    "run": "run the features on a target: virtlab run [--target FILE] [-n N] [--plan] [--json] [pytest arguments]",
     "target": "write a target file, or check one: virtlab target init [-o FILE] | check FILE | schema",
     "capabilities": "what of a scenario's needs is there: virtlab capabilities [--target FILE] [--json]",
     "audit": "judge pod-network routes, of a cluster or offline: virtlab audit routes [PATH...] [--json | --markdown]",
@@ -48,7 +48,7 @@ ROOMS = {
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
 RUN_OPTIONS = frozenset(
-    {"--target", "--run-id", "--out", "--keep", "--fault", "--each-fault", "--evidence-budget", "--store"}
+    {"--target", "--run-id", "--out", "--keep", "--fault", "--each-fault", "--evidence-budget", "--store", "--workers"}
 )
 """Options of `run` that take a word; `steps.plugin` defines them."""
 
@@ -120,7 +120,7 @@ def _run(arguments: list[str]) -> int:
     if not os.path.isdir(features):  # noqa: PTH112
         print(f"virtlab: wanted the folder of features, found none at {features}; run from a checkout", file=sys.stderr)
         return 2
-    given = _joined(arguments)
+    given = _joined(_long(arguments))
     if "--json" in given:
         # The record, or the plan, is all that goes to standard output; what people read goes to the other one.
         given.remove("--json")
@@ -146,6 +146,14 @@ def _case(arguments: list[str]) -> int:
     from lab.cases.cli import main
 
     return main(arguments, _run, Path(_checkout()), os.environ.get("VIRTLAB_TARGET", DEFAULT_TARGET))
+
+
+def _long(arguments: Sequence[str]) -> list[str]:
+    """``-n 4`` and ``-n4`` as pytest can be told: short options of one small letter are its own."""
+    return [
+        "--workers" if word == "-n" else f"--workers={word[2:].removeprefix('=')}" if word.startswith("-n") else word
+        for word in arguments
+    ]
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -27,6 +27,8 @@ from lab.core.errors import (
     ProductFailure,
     UsageError,
 )
+from lab.core.part import STARTED, Part
+from lab.core.turn import Turn
 from lab.core.undo import UndoStack
 from lab.diagnosis.expect import lived_on
 from lab.evidence import versions
@@ -65,22 +67,22 @@ class Lab:
         self.client: Client
         self._sites: list[Site] = []
         self._faults: list[Callable[[UndoStack], object]] = []
+        self._part: Part | None = None
 
-    def open(self, *, takeover: bool = False) -> Lab:
+    def open(self, *, takeover: bool = False, part: Part | None = None) -> Lab:
         """Reach the cluster, be its only run, and know what it can do; *takeover* ends another run's hold on it.
+
+        As a *part* of a run in several: on a cluster that workers share, their run has done all this. A lab of a
+        worker's own is started here, and ended by the run, when no other feature needs it.
 
         Raises:
             EnvironmentBroken: the lab does not come up, the API does not answer, another run holds the cluster.
             UsageError: the target's kubeconfig or context is none.
         """
         with _timed(self.phases, "lab up"), trace.span("lab", f"target {self.target.name}", "reaching it"):
+            self._part = part
             self.client = self._reach()
-        self._lease = RunLease(self.client, self.run_id)
-        self._lease.acquire(takeover=takeover)
-        self.undo.push("lease", lambda _: self._lease.release())
-        with _timed(self.phases, "leftovers"):
-            # Only a run that was cut short can have left faults: others may have been set by hand, to be looked at.
-            clean(self.client, faults=self.faults if self._lease.replaced and self.target.faults else None)
+        self._hold(takeover)
         self.capabilities = detect(self.client, self.target)
         self.target = self.capabilities.target
         if not self.capabilities.workers:
@@ -91,6 +93,27 @@ class Lab:
             with _timed(self.phases, "nodes read"):
                 snapshot.refresh(self.client, self.capabilities.workers)
         return self
+
+    def _hold(self, takeover: bool) -> None:
+        self._lease = RunLease(self.client, self.run_id)
+        if self._part and self._part.holder:
+            self._lease.join(self._part.holder)
+            self.undo.push("lease", lambda _: self._lease.release())
+            return
+        self._lease.acquire(takeover=takeover)
+        self.undo.push("lease", lambda _: self._lease.release())
+        with _timed(self.phases, "leftovers"):
+            # Only a run that was cut short can have left faults: others may have been set by hand, to be looked at.
+            clean(self.client, faults=self.faults if self._lease.replaced and self.target.faults else None)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the cluster, for the workers of this run."""
+        return self._lease.holder
+
+    def clean_part(self, run_id: str, *, faults: bool) -> list[str]:
+        """Remove what a worker that died left, with *faults* those too; returns what. Raises EnvironmentBroken."""
+        return clean(self.client, run_id, self.faults if faults and self.target.faults else None)
 
     def still_alone(self) -> None:
         """Raises ClusterBusy when another run took the cluster over."""
@@ -135,10 +158,12 @@ class Lab:
         except (AccessDenied, UsageError):
             raise
         except EnvironmentBroken as error:
-            if not self.target.lab.up:
+            if not self.target.lab.up or (self._part and self._part.holder):
                 raise
             trace.note(f"target {self.target.name}", f"not up ({error.headline}); starting it")
-        if self.target.lab.down:
+        if self._part:
+            self._part.tell(STARTED)
+        elif self.target.lab.down:
             self.undo.push("the lab itself", lambda deadline: self._command(self.target.lab.down, deadline))
         try:
             self._command(self.target.lab.up, Deadline.after(UP_S))
@@ -201,7 +226,8 @@ class Lab:
 
     def feature(self, name: str) -> Site:
         """What a feature's scenarios share. Its end (:meth:`Site.close`) is also this run's, if nobody comes before."""
-        site = Site(self.client, self.target, self.run_id, self.capabilities.workers, self.folder, name)
+        shared = self._part and self._part.holder and Turn(Path(self._part.turn), self.run_id)
+        site = Site(self.client, self.target, self.run_id, self.capabilities.workers, self.folder, name, shared or None)
         site.settled += self._faults
         self._sites.append(site)
         self.undo.push(f"feature {name}", site.close)

@@ -29,11 +29,11 @@ class Filler:
             result.historyId = result.testCaseId = allure.identity(self.scenario)
         self.scenario = None
 
-    def end(self) -> None:
-        """Environment and categories, and no more of it."""
+    def end(self, *, results: bool = False) -> None:
+        """Environment and categories, with the *results* too if allure-pytest saw none; and no more of it."""
         allure_commons.plugin_manager.unregister(self)
         try:
-            allure.settings(self._record, self._folder)
+            (allure.write if results else allure.settings)(self._record, self._folder)
         except OSError:
             # Allure's own writer has failed by then, and said so.
             return

@@ -70,6 +70,8 @@ class Live:
         """Span -> what it showed last, without what only counts time."""
         self._unsubscribe: Callable[[], None] = lambda: None
         self._allure: Filler | None = None
+        self._relayed = False
+        """Whether workers ran the scenarios: allure-pytest then saw none of them."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -105,6 +107,19 @@ class Live:
         number = self.record.scenarios.index(scenario) + 1
         self.terminal.scenario(number, len(self.record.scenarios), scenario)
         self.record.write()
+
+    def told(self, scenario: ScenarioRecord) -> None:
+        """Draw a scenario that a worker ran; it has ended."""
+        if self.record is None:
+            return
+        self._relayed = True
+        self.terminal.scenario(self.record.scenarios.index(scenario) + 1, len(self.record.scenarios), scenario)
+        for step in scenario.steps:
+            if step.status in set(Verdict) | {"running"}:
+                for note in step.notes:
+                    self.terminal.note(note)
+                self.terminal.step_ended(step)
+        self.terminal.scenario_ended(scenario, explained=any(s.message for s in scenario.steps))
 
     def pytest_bdd_before_step(self, scenario: Any, step: Any) -> None:
         """The step in the record, and on the moving line."""
@@ -230,7 +245,7 @@ class Live:
         if self.record is None:
             return
         if self._allure is not None:
-            self._allure.end()
+            self._allure.end(results=self._relayed)
         self.terminal.summary(self.record)
         for name in ("html", "junit"):
             try:

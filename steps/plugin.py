@@ -13,7 +13,6 @@ import signal
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,21 +20,22 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from lab.core import facts, names, trace
 from lab.core.errors import EnvironmentBroken, Inconclusive, LabError, NeedUnmet, UsageError, verdict_of
+from lab.core.part import Part
 from lab.evidence import versions
 from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 from lab.evidence.tasks import BUDGET_S
 from lab.faults.port import AND
+from lab.parallel.merging import in_a_line
 from lab.run import Lab
 from lab.target.connect import check_kubeconfig
 from lab.target.inventory import Target, load
 from lab.topology.scene import Scene
 from lab.topology.site import Site
 from reports.terminal import JSON_FD, print_json
-from steps import plan
+from steps import parallel, plan
+from steps.ending import as_interrupt, finish, said
 
-EXIT_BROKEN = 10
-EXIT_NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 NEEDS = "needs:"
 EACH_FAULT = "each_fault"
 REPEAT = "virtlab_repeat"
@@ -79,6 +79,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=BUDGET_S,
         metavar="SECONDS",
         help="for what is collected of a scenario that did not pass (0: nothing; default: %(default)s)",
+    )
+    group.addoption(
+        "--workers",
+        default="1",
+        metavar="N",
+        help="-n N: run features in N processes at once (auto: one per core); each with a lab of its own if the run "
+        "starts the lab, else side by side on one cluster, as far as they do not disturb each other",
     )
     group.addoption("--takeover", action="store_true", help="take the cluster from a run that still holds it")
     group.addoption("--plan", action="store_true", help="say what would run, be skipped and be changed; do nothing")
@@ -159,10 +166,14 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         check_kubeconfig(target)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    workers = parallel.workers_of(config)
+    part = Part.of()
     run_id = config.option.run_id or names.new_run_id()
     if names.dns_label(run_id) != run_id:
         raise pytest.UsageError(f"--run-id: wanted lower case letters, digits and dashes, found {run_id!r}")
     folder = Path(config.rootpath, config.option.out, run_id)
+    if part:
+        run_id, folder = part.run_id, part.path
     about = {"name": target.name, "file": str(target.source), "migration-gap-ms": target.thresholds.migration_gap_ms}
     record = RunRecord(run_id, folder, target=about)
     record.arguments = list(config.invocation_params.args)
@@ -172,7 +183,14 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         config.pluginmanager.register(Plan(config, target, record), "virtlab-plan")
         return
     config.pluginmanager.register(record, "virtlab-record")
-    config.pluginmanager.register(Run(config, target, record), "virtlab-run")
+    pairs = list(zip(scenarios, record.scenarios, strict=True))
+    if (groups := parallel.groups_of(pairs, config)) and min(workers, len(groups)) > 1:
+        several = parallel.Parallel(config, target, record, pairs, groups, Lab)
+        config.pluginmanager.register(several, "virtlab-parallel")
+    else:
+        config.pluginmanager.register(Run(config, target, record, part), "virtlab-run")
+    if part:
+        config.pluginmanager.register(parallel.Reporter(part), "virtlab-part")
     record.write()
 
 
@@ -223,19 +241,20 @@ class Plan:
 class Run:
     """The hooks of a run with scenarios."""
 
-    def __init__(self, config: pytest.Config, target: Target, record: RunRecord) -> None:
+    def __init__(self, config: pytest.Config, target: Target, record: RunRecord, part: Part | None) -> None:
         self._config = config
         self._target = target
+        self._part = part
         self.record = record
         self._lab: Lab | None = None
-        self._terminated = signal.signal(signal.SIGTERM, _as_interrupt)
+        self._terminated = signal.signal(signal.SIGTERM, as_interrupt)
 
     def lab(self) -> Lab:
         """The lab, opened at first use. Raises what opening raised, once; later callers were skipped by then."""
         if self._lab is None:
             lab = Lab(self._target, self.record.run_id, self.record.folder)
             self._lab = lab
-            lab.open(takeover=self._config.option.takeover)
+            lab.open(takeover=self._config.option.takeover, part=self._part)
             lab.fault_each_policy(self._config.option.fault)
             for line in lab.capabilities.brief():
                 trace.note("cluster", line, what=facts.CLUSTER)
@@ -252,7 +271,7 @@ class Run:
         if self._of(item) is None:
             return
         if self.record.broken:
-            pytest.skip(f"not run, since the environment broke: {_cause(self.record.broken)}")
+            pytest.skip(f"not run, since the environment broke: {in_a_line(self.record.broken)}")
         lab = self.lab()
         lab.still_alone()
         capabilities = lab.capabilities
@@ -295,14 +314,14 @@ class Run:
         if call.when == "call" and self._undisturbed(item):
             error = self.lab().explained(error, item.stash.get(SCENE, None))
         if not scenario.verdict or scenario.verdict == Verdict.PASSED:
-            scenario.verdict, scenario.reason = Verdict(verdict_of(error)), _say(error)
+            scenario.verdict, scenario.reason = Verdict(verdict_of(error)), said(error)
             scenario.advice = getattr(error, "advice", "")
         if scenario.verdict not in {Verdict.PASSED, Verdict.SKIPPED} and call.when == "setup":
             self._take(scenario)
         ended = isinstance(error, EnvironmentBroken) or (isinstance(error, UsageError) and call.when == "setup")
         # With a fault of its own a scenario says nothing of the others.
         if ended and not self.record.broken and not fault_of(item):
-            self.record.broken = _say(error)
+            self.record.broken = said(error)
         if isinstance(error, LabError) and self._config.option.verbose < 1:
             report.longrepr = f"{scenario.verdict}: {error}"
         return report
@@ -352,23 +371,8 @@ class Run:
             if self._lab is not None:
                 self.record.leftovers = self._lab.close(keep=self.keeps())
                 self.record.phases = self._lab.phases
-            code = exit_code(int(session.exitstatus), self.record)
-            session.exitstatus = code
-            interrupted = code == pytest.ExitCode.INTERRUPTED
-            self.record.finish("interrupted" if interrupted else "finished", code)
+            finish(self.record, session)
             signal.signal(signal.SIGTERM, self._terminated)
-
-
-def exit_code(status: int, record: RunRecord) -> int:
-    """pytest's own code; 10 when the environment broke and no scenario says anything against the product; 5, pytest's
-    code for no tests, when all of them were skipped."""
-    verdicts = {s.verdict for s in record.scenarios}
-    broken = bool(record.broken) or Verdict.BROKEN in verdicts
-    ours = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)}
-    if broken and Verdict.FAILED not in verdicts and status in ours:
-        return EXIT_BROKEN
-    nothing = status == pytest.ExitCode.OK and verdicts <= {Verdict.SKIPPED, ""}
-    return EXIT_NOTHING if nothing else status
 
 
 def _site(item: pytest.Item) -> Site | None:
@@ -380,18 +384,3 @@ def _times(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"wanted a number from 1 to 1000, found {text!r}")
     return int(text)
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does: with everything put back."""
-    raise KeyboardInterrupt
-
-
-def _cause(broken: str) -> str:
-    """What was wanted and what was found instead, in one line."""
-    first, *rest = broken.splitlines()
-    return "; ".join([first, *(line for line in rest if line.startswith(("found: ", "last seen: ")))][:2])
-
-
-def _say(error: BaseException) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

@@ -64,8 +64,12 @@ def start_process(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
+    keep: Sequence[int] = (),
 ) -> Child:
-    """A running child in a process group of its own (Ctrl-C at the terminal does not reach it); end it with stop()."""
+    """A running child in a process group of its own (Ctrl-C at the terminal does not reach it); end it with stop().
+
+    It has standard input and outputs, and the descriptors to *keep*.
+    """
     try:
         return subprocess.Popen(
             list(argv),
@@ -75,6 +79,7 @@ def start_process(
             env={**os.environ, **(env or {})},
             cwd=cwd,
             start_new_session=True,
+            pass_fds=tuple(keep),
         )
     except FileNotFoundError as error:
         raise ToolMissing(

@@ -47,12 +47,14 @@ class LabCommands:
     """How the lab itself is started, ended and asked; each may be empty.
 
     `needs` has, by the need of a scenario, what makes the lab meet it; run when the first such scenario comes.
+    `name_variable` is the environment variable by which the commands tell several labs apart; empty where there is one.
     """
 
     up: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    name_variable: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _lab(section: Section | None) -> LabCommands:
     up, down, status = (program(section.texts(key)) for key in ("up", "down", "status"))
     below = section.section("needs")
     needs = {name: program(below.texts(name)) for name in below.keys()} if below else {}  # noqa: SIM118
-    return LabCommands(up, down, status, needs)
+    return LabCommands(up, down, status, needs, section.text("name-variable"))
 
 
 def _platform(section: Section | None) -> Platform:

@@ -95,6 +95,7 @@ class HandMadeBridge:
         self.patience_s = patience_s
         text = self._text.under(self.names, port=port)
         deadline = Deadline.after(CALL_S)
+        self.site.change_nodes()
         self.site.undo.push(f"{self.names.bridge} of {self.node}, made by nmcli", self.take_back)
         self.site.settle()
         back, up = going_back(self.names.bridge, self.names.slave, self.names.wired)

@@ -14,7 +14,7 @@ from lab.access.kinds import MIGRATION_POLICY, NAMESPACE, NNCP, NODE, POD, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, LabError
-from lab.core.names import RUN_LABEL, selector
+from lab.core.names import RUN_LABEL, covers, selector
 from lab.faults.port import FaultPort
 from lab.kubevirt import interrupt
 from lab.netmanager import debugpod, switchover
@@ -55,7 +55,7 @@ def leftovers(client: Client, run_id: str = "") -> Leftovers:
     policies = client.list(NNCP, labels=labels) if client.serves(NNCP) else []
     migrations = client.list(MIGRATION_POLICY, labels=labels) if client.serves(MIGRATION_POLICY) else []
     return Leftovers(
-        cordoned=tuple(n for n in client.list(NODE) if (by := interrupt.cordoned_by(n)) and run_id in ("", by)),
+        cordoned=tuple(n for n in client.list(NODE) if (by := interrupt.cordoned_by(n)) and covers(run_id, by)),
         shells=tuple(client.list(POD, labels=f"{labels},{debugpod.LABEL}")),
         namespaces=tuple(client.list(NAMESPACE, labels=labels)),
         migration_policies=tuple(migrations),

@@ -36,6 +36,7 @@ class RunLease:
         self._renew_s = renew_s
         self._stop = threading.Event()
         self._lost = ""
+        self._joined = False
         self.replaced = False
         """Whether another run held it that did not give it back."""
         self._thread = threading.Thread(target=self._keep_on, name="lease", daemon=True)
@@ -57,6 +58,21 @@ class RunLease:
                 self._replace(found, takeover)
         except (AlreadyExists, Conflict) as error:
             raise ClusterBusy(ALONE, "another run began just now", self._where, "wait for it, or end it") from error
+        self._thread.start()
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, for the workers of a run to join."""
+        return self._holder
+
+    def join(self, holder: str) -> None:
+        """Be a worker of the run that holds the cluster: another process renews its lease and gives it back.
+
+        Raises ClusterBusy when that run does not hold it (any more).
+        """
+        self._holder, self._joined = holder, True
+        self._renew()
+        self.check()
         self._thread.start()
 
     def _replace(self, found: Obj, takeover: bool) -> None:
@@ -95,6 +111,8 @@ class RunLease:
         if found is None or holder != self._holder:
             self._lost = holder
             return
+        if self._joined:
+            return
         found["spec"]["renewTime"] = stamp(datetime.now(UTC))
         self._client.update(found)
 
@@ -113,6 +131,8 @@ class RunLease:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
+        if self._joined:
+            return
         found = self._client.find(LEASE, NAME, NAMESPACE)
         if found is not None and found["spec"].get("holderIdentity") == self._holder:
             self._client.delete(LEASE, NAME, NAMESPACE)

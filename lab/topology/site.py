@@ -16,6 +16,7 @@ from lab.access.kinds import NNS, Obj
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, LabError
+from lab.core.turn import Turn
 from lab.core.undo import UndoStack
 from lab.guest.keys import HostKeys, RunKey
 from lab.guest.reach import Access
@@ -30,6 +31,8 @@ from lab.topology.policies import Policies
 from lab.topology.residents import Residents
 
 CLOSE_S = 240.0
+TURN_S = 3600.0
+"""Longer than any feature that another worker may hold the nodes for."""
 
 
 class Site:
@@ -43,7 +46,9 @@ class Site:
         workers: Sequence[str],
         folder: Path,
         feature: str = "feature",
+        turn: Turn | None = None,
     ) -> None:
+        """With a *turn* other workers of this run use the cluster, too: who changes its nodes holds it till the end."""
         self.client = client
         self.folder = folder
         self.feature = feature
@@ -64,7 +69,22 @@ class Site:
         self.forwarded = False
         """Whether the networks were seen to forward at all: only then the faults of a run are made."""
         self._counts: dict[str, itertools.count[int]] = {}
-        self._before = snapshot.take(client, self.workers) if client.serves(NNS) else {}
+        self._turn = turn
+        self._before: snapshot.State = {}
+        if turn is None:
+            self._remember()
+
+    def _remember(self) -> None:
+        self._before = snapshot.take(self.client, self.workers) if self.client.serves(NNS) else {}
+
+    def change_nodes(self) -> None:
+        """To be called before a node's network is changed: no other worker of this run does so before this site's end.
+
+        So no feature sees another's policies: neither while its checks run nor in the comparison at its end.
+        """
+        if self._turn is not None and not self._turn.held:
+            self._turn.take("the nodes' network", Deadline.after(TURN_S))
+            self._remember()
 
     def console_log(self, name: str) -> Callable[[bytes], None]:
         """Appends what a guest's console says to ``console/<name>.log`` of the run."""
@@ -83,6 +103,7 @@ class Site:
 
     def ensure_policy(self, document: Obj, *, disruptive: bool = False, checked: bool = True) -> None:
         """Make a documented policy the nodes' own. Raises as Policies.ensure."""
+        self.change_nodes()
         self._fresh = self.policies.ensure(document, disruptive=disruptive, checked=checked) or self._fresh
 
     def witness(self, segment: Segment, nad: Obj, template: Obj) -> None:
@@ -126,6 +147,13 @@ class Site:
         deadline = deadline or Deadline.after(CLOSE_S)
         if not self.undo.pending:
             return
+        try:
+            self._undo(deadline)
+        finally:
+            if self._turn is not None:
+                self._turn.give_back()
+
+    def _undo(self, deadline: Deadline) -> None:
         if failures := self.undo.unwind(deadline.remaining()):
             raise EnvironmentBroken(
                 f"everything of the feature {self.feature} undone",
@@ -133,7 +161,8 @@ class Site:
                 self.client.server,
                 f"virtlab clean --target {self.target.source}",
             )
-        snapshot.wait_as_before(self.client, self._before, deadline=deadline.sub(snapshot.SETTLE_S))
+        if self._before:
+            snapshot.wait_as_before(self.client, self._before, deadline=deadline.sub(snapshot.SETTLE_S))
 
     def abandon(self) -> tuple[str, ...]:
         """Leave everything as it is; returns what stays, in words."""

@@ -45,6 +45,8 @@ CONFTEST = """
 
 
     class FakeLab:
+        holder = "r1 here 1"
+
         def __init__(self, target, run_id, folder):
             self.phases, self.capabilities, self.site = {}, FakeCapabilities(), None
             self.target = target
@@ -53,12 +55,15 @@ CONFTEST = """
             if TAKEN:
                 raise ClusterBusy("to go on as the only run on this cluster", "the lease was taken from this run")
 
-        def open(self, *, takeover=False):
+        def open(self, *, takeover=False, part=None):
             if OPEN_FAILS:
                 raise ApiDown("an answer of the API server", "connection refused", "https://127.0.0.1:1", "virtlab up")
 
         def fault_each_policy(self, specs):
             pass
+
+        def clean_part(self, run_id, *, faults):
+            return [f"namespace of {run_id}"]
 
         def sources(self):
             from lab.evidence.collect import Sources
