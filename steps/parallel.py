@@ -65,6 +65,30 @@ def groups_of(pairs: Sequence[Pair], config: pytest.Config) -> list[Group]:
     return groups([(Path(item.path), scenario) for item, scenario in pairs], faults=faults)
 
 
+def labs_of_their_own(target: Target) -> bool:
+    """Whether the run would start the lab, and can start several. Asks the cluster whether it is there."""
+    if not (target.lab.up and target.lab.name_variable):
+        return False
+    try:
+        connect(target)
+    except (AccessDenied, UsageError):
+        return False
+    except EnvironmentBroken:
+        return True
+    return False
+
+
+def brief(made: Sequence[Group], slots: int, *, shared: bool) -> str:
+    """How the features are shared out, in a line."""
+    features = f"{slots} for {len(made)} features"
+    if not shared:
+        return f"{features}, each with a lab of its own"
+    by = {kind: [g.feature for g in made if g.kind is kind] for kind in Kind}
+    return f"{features} on one cluster; " + "; ".join(
+        f"{KINDS[kind]}: {', '.join(found)}" for kind, found in by.items() if found
+    )
+
+
 class Reporter:
     """In a worker: says when scenarios begin and have ended, and ends the worker when its run is gone."""
 
@@ -94,12 +118,13 @@ class Parallel:
         record: RunRecord,
         pairs: Sequence[Pair],
         made: Sequence[Group],
+        slots: int,
         lab: Callable[[Target, str, Path], Lab],
     ) -> None:
         self._config, self._target, self.record = config, target, record
         self._items = {item.nodeid: item for item, _ in pairs}
         self._groups = list(made)
-        self._slots = min(workers_of(config), len(made))
+        self._slots = slots
         self._make_lab = lab
         self._lab: Lab | None = None
         self._serving: Serving | None = None
@@ -108,10 +133,10 @@ class Parallel:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Hand out the groups. Raises Session.Failed when `--maxfail` ended it."""
-        shared = not self._labs_of_their_own()
+        shared = not labs_of_their_own(self._target)
         if shared and not self._open():
             return True
-        trace.note("workers", self._plan(shared), what=facts.CLUSTER)
+        trace.note("workers", brief(self._groups, self._slots, shared=shared), what=facts.CLUSTER)
         self._serving = serving = Serving(
             self.record,
             self._groups,
@@ -134,18 +159,6 @@ class Parallel:
             raise session.Failed(session.shouldfail)
         return True
 
-    def _labs_of_their_own(self) -> bool:
-        """Whether the run would start the lab, and can start several."""
-        if not (self._target.lab.up and self._target.lab.name_variable):
-            return False
-        try:
-            connect(self._target)
-        except (AccessDenied, UsageError):
-            return False
-        except EnvironmentBroken:
-            return True
-        return False
-
     def _open(self) -> bool:
         """Hold the cluster for all workers; one that cannot be held breaks the first scenario, as in any run."""
         self._lab = lab = self._make_lab(self._target, self.record.run_id, self.record.folder)
@@ -163,15 +176,6 @@ class Parallel:
         self.record.target |= lab.capabilities.facts
         self.record.versions |= lab.versions()
         return True
-
-    def _plan(self, shared: bool) -> str:
-        features = f"{self._slots} for {len(self._groups)} features"
-        if not shared:
-            return f"{features}, each with a lab of its own"
-        by = {kind: [g.feature for g in self._groups if g.kind is kind] for kind in Kind}
-        return f"{features} on one cluster; " + "; ".join(
-            f"{KINDS[kind]}: {', '.join(found)}" for kind, found in by.items() if found
-        )
 
     def _start(self, group: Group, slot: int) -> Worker:
         folder = merging.folder_of(self.record, group.number)

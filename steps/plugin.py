@@ -166,7 +166,6 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         check_kubeconfig(target)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
-    workers = parallel.workers_of(config)
     part = Part.of()
     run_id = config.option.run_id or names.new_run_id()
     if names.dns_label(run_id) != run_id:
@@ -179,13 +178,16 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     record.arguments = list(config.invocation_params.args)
     record.versions = versions.of_code(target)
     record.scenarios = [_scenario(item) for item in scenarios]
+    pairs = list(zip(scenarios, record.scenarios, strict=True))
+    groups = parallel.groups_of(pairs, config)
+    slots = min(parallel.workers_of(config), len(groups))
     if config.option.plan:
-        config.pluginmanager.register(Plan(config, target, record), "virtlab-plan")
+        shares = parallel.brief(groups, slots, shared=not parallel.labs_of_their_own(target)) if slots > 1 else ""
+        config.pluginmanager.register(Plan(config, target, record, shares), "virtlab-plan")
         return
     config.pluginmanager.register(record, "virtlab-record")
-    pairs = list(zip(scenarios, record.scenarios, strict=True))
-    if (groups := parallel.groups_of(pairs, config)) and min(workers, len(groups)) > 1:
-        several = parallel.Parallel(config, target, record, pairs, groups, Lab)
+    if slots > 1:
+        several = parallel.Parallel(config, target, record, pairs, groups, slots, Lab)
         config.pluginmanager.register(several, "virtlab-parallel")
     else:
         config.pluginmanager.register(Run(config, target, record, part), "virtlab-run")
@@ -219,8 +221,9 @@ def run_of(config: pytest.Config) -> Run:
 class Plan:
     """Instead of a run: says what it would be."""
 
-    def __init__(self, config: pytest.Config, target: Target, record: RunRecord) -> None:
-        self._config, self._target, self._record = config, target, record
+    def __init__(self, config: pytest.Config, target: Target, record: RunRecord, workers: str) -> None:
+        """*workers* says how features are shared out among several; empty for one."""
+        self._config, self._target, self._record, self._workers = config, target, record, workers
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -234,7 +237,7 @@ class Plan:
             print_json(text)
         elif (terminal := self._config.pluginmanager.get_plugin("terminalreporter")) is not None:
             terminal.ensure_newline()
-            terminal.write_line(text)
+            terminal.write_line("\n".join([text, *([f"workers: {self._workers}"] if self._workers else [])]))
         return True
 
 

@@ -40,6 +40,7 @@ from lab.core.errors import (
     WaitTimeout,
 )
 from lab.core.names import ownership
+from lab.core.turn import Turn
 from lab.core.wait import Periodic, Seen, wait_until
 from lab.faults.port import FaultPort
 from lab.kubevirt import interrupt, migration, migrationpolicy, vm
@@ -287,6 +288,40 @@ def test_a_run_whose_cluster_was_taken_over_stops_and_leaves_it_to_the_other(cli
     assert client.find(LEASE, "virtlab", "default") is None
 
 
+def test_workers_share_the_hold_of_their_run_and_end_with_it(client: Client) -> None:
+    run, worker = RunLease(client, "r1"), RunLease(client, "r1.1", renew_s=0.05)
+    with pytest.raises(ClusterBusy, match="it is held by nobody"):
+        RunLease(client, "r1.9").join("r1 here 1")
+    run.acquire()
+    since = client.get(LEASE, "virtlab", "default")
+    worker.join(run.holder)
+    worker.check()
+    other = RunLease(client, "r2")
+    other.acquire(takeover=True)
+
+    def told() -> Seen[None]:
+        try:
+            worker.check()
+        except ClusterBusy as error:
+            return Seen(str(error), "it is held by r2" in str(error))
+        return Seen("not yet")
+
+    wait_until("the worker", "told", told, deadline=Deadline.after(10), changes=Periodic(0.05, "a thread"))
+    worker.release()
+    assert client.get(LEASE, "virtlab", "default")["spec"]["renewTime"] != since["spec"]["renewTime"]
+    other.release()
+    run.release()
+
+
+def test_what_a_dead_worker_left_is_removed_and_the_others_keep_theirs(client: Client) -> None:
+    for part in ("r5.1", "r5.2"):
+        meta = {"name": f"left-{part[-1]}", "labels": ownership(part)}
+        client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    assert interrupt.cordon(client, "w1", "r5.1")
+    assert clean(client, "r5.1") == ["cordon of w1", "namespace left-1"]
+    assert clean(client, "r5") == ["namespace left-2"]
+
+
 def test_what_a_killed_run_left_is_removed(client: Client) -> None:
     name = {"name": "left", "labels": ownership("r0")}
     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": name})
@@ -375,6 +410,34 @@ def test_a_worker_without_the_targets_nics_breaks_the_environment_before_anythin
     assert "targets/embedded.yaml" in text
     assert "try: correct nics.bonds.bond2 in the target file" in text
     assert client.find(NNCP, "ovs-br1-vlan-trunk") is None
+
+
+def test_workers_change_nodes_in_turn_and_each_compares_with_what_it_found(
+    client: Client, site: Site, tmp_path: Path
+) -> None:
+    path = tmp_path / "nodes.turn"
+    target = load(ROOT / "targets" / "embedded.yaml")
+    one, two = (Site(client, target, f"r9.{n}", ["w1", "w2"], tmp_path, turn=Turn(path, f"r9.{n}")) for n in (1, 2))
+    one.undo.push("a policy of one", lambda _: None)
+    one.change_nodes()
+    began, done = threading.Event(), threading.Event()
+
+    def change() -> None:
+        began.set()
+        two.change_nodes()
+        done.set()
+
+    waiting = threading.Thread(target=change)
+    waiting.start()
+    assert began.wait(5)
+    assert not done.wait(1.2)
+    one.close()
+    assert done.wait(10)
+    waiting.join()
+    two.undo.push("a policy of two", lambda _: None)
+    two.close()
+    two.close()
+    assert site.undo.pending == ()
 
 
 def test_a_policy_of_somebody_else_is_left_alone(client: Client, site: Site) -> None:
