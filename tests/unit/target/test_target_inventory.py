@@ -62,7 +62,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("name: embedded", "name: {", ["YAML", "line"]),
         ("  primary: ens3\n", "", ["nics.primary: a string", "the key 'primary' is absent", "try: add it"]),
         ("    exec: [virtlab, outside, exec, machine, --]", "    exec: []", ["outside.machine.exec", "an empty list"]),
-        ("nics:\n", "nics:\n\tmore: x\n", ["found: a tab in the indentation", "line 25", "try: indent with spaces"]),
+        ("nics:\n", "nics:\n\tmore: x\n", ["found: a tab in the indentation", "line 26", "try: indent with spaces"]),
         ("  ovn:\n", "  type: gke\n  ovn:\n", ["platform.type: openshift or kubernetes", "'gke'"]),
         ("    namespace: nmstate\n", "", ["platform.nmstate.namespace", "is absent"]),
         ("{nb: nb-ovsdb, ", "{", ["platform.ovn.containers.nb", "is absent"]),
