@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -251,13 +252,17 @@ class Parallel:
 
     def _labs_down(self) -> list[str]:
         """End every lab that a worker started, all at once; what stays, in words."""
-        argv, deadline = self._target.lab.down, Deadline.after(DOWN_S)
-        labs = self._serving.labs if self._serving and argv else {}
-        children = {slot: process.start_process(argv, env=env) for slot, env in labs.items()}
-        stays = []
-        for slot, child in children.items():
-            if process.wait(child, deadline.remaining()) != 0:
-                process.stop(child)
-                named = " ".join(f"{variable}={name}" for variable, name in labs[slot].items())
-                stays.append(f"a worker's lab; end it with: {named} {' '.join(argv)}")
-        return stays
+        argv, labs = self._target.lab.down, list(self._serving.labs.values()) if self._serving else []
+        if not argv or not labs:
+            return []
+
+        def end(env: Mapping[str, str]) -> str:
+            named = " ".join([*(f"{variable}={name}" for variable, name in env.items()), *argv])
+            try:
+                done = process.run(argv, deadline=Deadline.after(DOWN_S), env=env)
+            except LabError as error:
+                return f"a worker's lab, end it with `{named}`: {error.headline}"
+            return "" if done.ok else f"a worker's lab, end it with `{named}`: exit status {done.exit_code}"
+
+        with ThreadPoolExecutor(len(labs)) as pool:
+            return [stays for stays in pool.map(end, labs) if stays]
