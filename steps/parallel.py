@@ -1,7 +1,7 @@
 """`run -n N` as pytest sees it: this process collects, hands features to workers, and keeps the one record of them all.
 
 Each worker is pytest again, on one feature. What people and programs read (lines, reports, exit code) is drawn here
-from the record, as in a run of one process. Why not pytest-xdist: docs/decisions/0036-workers.md.
+from the record, as in a run of one process. Why not pytest-xdist: docs/decisions/0038-workers.md.
 """
 
 from __future__ import annotations
