@@ -93,6 +93,11 @@ class Live:
         target = self.record.target
         self.terminal.line(f"run {self.record.run_id} on {target.get('name', '?')} ({target.get('file', '?')})")
 
+    def _kept(self) -> None:
+        """What is told on the terminal is in the record by then: a run that is killed loses nothing it had told."""
+        if self.record is not None:
+            self.record.write()
+
     def _of(self, nodeid: str) -> ScenarioRecord | None:
         return next((s for s in (self.record.scenarios if self.record else ()) if s.node_id == nodeid), None)
 
@@ -105,8 +110,8 @@ class Live:
         scenario.started = now()
         self._began = time.monotonic()
         number = self.record.scenarios.index(scenario) + 1
+        self._kept()
         self.terminal.scenario(number, len(self.record.scenarios), scenario)
-        self.record.write()
 
     def told(self, scenario: ScenarioRecord) -> None:
         """Draw a scenario that a worker ran; it has ended."""
@@ -129,6 +134,7 @@ class Live:
         self._step = self._scenario.steps[index]
         self._step.status, self._step.started = "running", now()
         self._began_step = time.monotonic()
+        self._kept()
         self.terminal.step_began(self._step)
 
     def pytest_bdd_after_step(self) -> None:
@@ -145,8 +151,8 @@ class Live:
         step, self._step = self._step, None
         step.status, step.message = str(verdict), message
         step.seconds = round(time.monotonic() - self._began_step, 3)
+        self._kept()
         self.terminal.step_ended(step)
-        self.record.write(urgent=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -167,9 +173,9 @@ class Live:
             return
         scenario.seconds = round(time.monotonic() - self._began, 3)
         scenario.ended = now()
+        self._kept()
         self.terminal.scenario_ended(scenario, explained=any(s.message for s in scenario.steps))
         self._scenario = None
-        self.record.write()
         if self._allure is not None:
             self._allure.scenario = scenario
 
@@ -193,6 +199,7 @@ class Live:
             return
         if event.kind == "noted":
             self._remember(event)
+            self._kept()
             self.terminal.note(f"{event.subject}: {event.text}" if event.subject else event.text)
             return
         if event.what not in SHOWN:

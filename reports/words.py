@@ -32,8 +32,10 @@ def unfinished(scenario: ScenarioRecord) -> str:
     if scenario.verdict or not scenario.started:
         return ""
     begun = [s for s in scenario.steps if s.started]
-    # The record is written at a step's end at the earliest: the next one may have been under way.
-    return "begun; " + (f"it came at least to: {begun[-1].keyword} {begun[-1].name}" if begun else "no step had ended")
+    if not begun:
+        return "begun; no step had begun"
+    was = "it was at" if begun[-1].status == "running" else "it was after"
+    return f"begun; {was}: {begun[-1].keyword} {begun[-1].name}"
 
 
 def state(record: RunRecord) -> str:

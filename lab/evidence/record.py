@@ -26,8 +26,6 @@ from typing import Any
 from lab.evidence.flakes import Tries
 
 SCHEMA = 2
-COST = 40
-"""A record that is not urgent is written again after so many times what the last writing took: 2.5 % of a run."""
 
 
 class Verdict(StrEnum):
@@ -132,7 +130,7 @@ class RunRecord:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: dict[int, str] = {}
-        self._next = 0.0
+        self._pictures: dict[int, str] = {}
         self.spent = 0.0
         """Seconds that writing took so far; part of ``phases`` at the end."""
         self.unwritten = ""
@@ -159,6 +157,7 @@ class RunRecord:
         self.state, self.exit_code, self.ended = state, exit_code, now()
         self.phases["record"] = round(self.spent, 3)
         self._lines.clear()
+        self._pictures.clear()
         self.write()
 
     def document(self) -> dict[str, Any]:
@@ -184,14 +183,12 @@ class RunRecord:
             for (f, n), t in tries.items()
         ]
 
-    def write(self, *, urgent: bool = True) -> None:
+    def write(self) -> None:
         """Replace the file in one step; a reader sees the old or the new record, never half of one.
 
-        One that is not urgent may be left to the next. A disk that takes nothing ends no run: ``unwritten`` says why.
+        A disk that takes nothing ends no run: ``unwritten`` says why.
         """
         began = time.monotonic()
-        if not urgent and began < self._next:
-            return
         with self._lock:
             self.written = now()
             try:
@@ -199,15 +196,23 @@ class RunRecord:
                 self.unwritten = ""
             except OSError as error:
                 self.unwritten = f"{self.path}: {error.strerror or error}"
-            took = time.monotonic() - began
-            self._next = began + (COST + 1) * took
-            self.spent += took
+            self.spent += time.monotonic() - began
 
     def _text(self) -> str:
         """One key a line, the scenarios last, one a line: what is left of a file that was cut off can be read."""
-        head = [f"{_json(key)}: {_json(value)}" for key, value in self._head().items()]
+        drawn = ", ".join(f"{_json(name)}: {self._picture(taken)}" for name, taken in self.pictures.items())
+        head = [
+            f"{_json(key)}: {f'{{{drawn}}}' if key == 'pictures' else _json(value)}"
+            for key, value in self._head().items()
+        ]
         lines = [self._line(s) for s in self.scenarios]
         return "{" + ",\n ".join(head) + ',\n "scenarios": [\n' + ",\n".join(lines) + "\n]}\n"
+
+    def _picture(self, taken: dict[str, Any]) -> str:
+        """Put into words once: none is changed after it was taken."""
+        if id(taken) not in self._pictures:
+            self._pictures[id(taken)] = _json(taken)
+        return self._pictures[id(taken)]
 
     def _line(self, scenario: ScenarioRecord) -> str:
         """Those that have ended are not put into words again."""
@@ -242,5 +247,5 @@ def _judged(scenario: ScenarioRecord) -> dict[str, list[str]]:
     """The verdicts on each disturbance that was made more than once; none where nothing was judged."""
     found: dict[str, list[str]] = {}
     for one in scenario.details.get("traffic", {}).get("measurements", ()):
-        found.setdefault(one["disturbance"], []).append(one.get("verdict", ""))
+        found.setdefault(one.get("disturbance", ""), []).append(one.get("verdict", ""))
     return {what: verdicts for what, verdicts in found.items() if len(verdicts) > 1 and any(verdicts)}

@@ -469,7 +469,11 @@ def test_a_run_that_is_killed_leaves_a_record_that_says_so(pytester: pytest.Pyte
     found = load(pytester.path / "out" / "r1" / "run.json")
     assert found.state == "killed"
     assert [s.verdict for s in found.scenarios] == ["passed", ""]
-    assert words.unfinished(found.scenarios[1]).startswith("begun; ")
+    assert [(s.name, s.status) for s in found.scenarios[1].steps] == [
+        ("a cluster", "passed"),
+        ("the run is killed", "running"),
+    ]
+    assert words.unfinished(found.scenarios[1]) == "begun; it was at: Then the run is killed"
     assert "begun; " in markdown.render(found)
 
 
