@@ -76,4 +76,5 @@ def test_a_lease_of_a_killed_run_is_taken_over(restricted: RunningLab) -> None:
 def test_a_whole_run(restricted: RunningLab) -> None:
     code, record, said = restricted.run(timeout=3000)
     assert code == 0, said
-    assert {s["verdict"] for s in record["scenarios"]} == {"passed"}
+    # Skipped where the machine forbids post-copy.
+    assert {s["verdict"] for s in record["scenarios"]} <= {"passed", "skipped"}
