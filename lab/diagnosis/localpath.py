@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from lab.diagnosis.bridgedpath import bridged
 from lab.diagnosis.podpath import End, daemons, port_trouble
 from lab.diagnosis.stations import Station
+from lab.multus.bridgeports import LinuxBridge
 from lab.ovn.frames import INTEGRATION, Flow, Looked, Trace
 from lab.ovn.switch import NodeSwitch, SwitchPort, localnet_port
 from lab.ovn.zonestate import ZoneState
@@ -38,6 +40,12 @@ class Subject:
     network: str
     """As OVN names it."""
     target: str
+    own: str = ""
+    """The MAC address that it was given, where that is another than it sends from."""
+    bridge: str = ""
+    """The Linux bridge that it is plugged into; empty for a network of OVN."""
+    nics: tuple[str, ...] = ()
+    """The NICs below that bridge, by the policy."""
 
     def port(self, switch: NodeSwitch) -> SwitchPort | None:
         """Its port on br-int: attached for its MAC address, else the only one that is named after its pod."""
@@ -70,6 +78,7 @@ class Readings:
     flows: tuple[Flow, ...] | None = None
     trace: Trace | None = None
     zone: ZoneState | None = None
+    bridges: tuple[LinuxBridge, LinuxBridge] | None = None
     target_mac: str = ""
     far: Far | None = None
     seconds: float = 0.0
@@ -93,6 +102,9 @@ def _stations(subject: Subject, seen: Readings) -> Iterator[Station]:
     if seen.pod and seen.cable:
         received, sent = _more(seen.pod, seen.cable)
         yield Station(f"{seen.cable} of the pod", node, "tap", sent, received)
+    if seen.bridges:
+        who = subject.vm, subject.mac, subject.own or subject.mac
+        yield from bridged(who, node, subject.bridge, subject.nics, seen.bridges)
     if seen.before and seen.after:
         yield from _switched(subject, seen, seen.before, seen.after)
 

@@ -124,7 +124,7 @@ def _at(walk: Walk, index: int, text: str) -> Walk:
     return replace(walk, lost=index, found=Said(text, station.node, station.part))
 
 
-INSIDE = ("vm", "tap", "ovn", "mapping", "patch", "bridge")
+INSIDE = ("vm", "tap", "ovn", "mapping", "patch", "bridge", "uplink")
 """Parts of a node: where one of them loses frames, nothing outside the node is to blame."""
 
 

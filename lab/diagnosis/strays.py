@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from lab.access.kinds import Obj
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError
+from lab.diagnosis.bridgedpath import unchecked
 from lab.diagnosis.cause import Said
 from lab.diagnosis.gather import scope_of, tell_cause
+from lab.multus import bridgeports
 from lab.nmstate import manifest
 from lab.ovn.switch import NodeSwitch
 from lab.topology.scene import Check
@@ -25,10 +27,12 @@ OWN = {"internal", "patch"}
 def explain(site: Site, check: Check) -> str:
     """The cause of an answer that should not be, told to the record; "" where the VM's bridge has nothing strange."""
     segment, scope = check.guest.segment, scope_of(site, check.guest.segment, check.nodes)
+    network = site.residents.networks.get(segment.name)
     if found := foreign(check):
+        why = _unchecked(site, check, network.bridge) if network and network.bridge else ""
+        found = Said(f"{found}: {why}", check.guest.node, "bridge") if why else found
         tell_cause(scope, found)
         return found
-    network = site.residents.networks.get(segment.name)
     if network is None or network.bridge:
         return ""
     node, bridge = check.guest.node, site.policies.mapped().get(network.localnet, "")
@@ -39,6 +43,17 @@ def explain(site: Site, check: Check) -> str:
     if found:
         tell_cause(scope, found)
     return found
+
+
+def _unchecked(site: Site, check: Check, name: str) -> str:
+    """What the worker's packet filter lacks, by its own rules; "" where it could not be read."""
+    node = check.guest.node
+    try:
+        said = site.reader.run(node, bridgeports.look(name), deadline=Deadline.after(READ_S))
+        bridge = bridgeports.read_bridge(name, said.stdout)
+    except (LabError, ValueError):
+        return ""
+    return unchecked(name, check.guest.worn, bridge) if bridge else ""
 
 
 def foreign(check: Check) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -23,7 +23,9 @@ from lab.core.result import CommandResult
 from lab.diagnosis.localpath import Counts, Far, Readings, Subject, stations
 from lab.diagnosis.stations import Walk, judged
 from lab.kubevirt.interfaces import read_vmi
+from lab.multus import bridgeports
 from lab.multus.attachment import Attachment
+from lab.multus.bridgeports import LinuxBridge, read_bridge
 from lab.ovn import frames, zonestate
 from lab.ovn.frames import Looked
 from lab.probes.arp import parse_neighbours
@@ -143,38 +145,59 @@ class Walker:
     def _on(self, node: str, argv: tuple[str, ...]) -> str:
         return _whole(self.site.reader.run(node, argv, deadline=self.deadline), f"readings of {node}")
 
+    def bridge(self) -> LinuxBridge | None:
+        """The Linux bridge that the VM is plugged into, now."""
+        node, name = self.subject.node, self.subject.bridge
+        return self.tried(f"{name} on {node}", lambda: read_bridge(name, self._on(node, bridgeports.look(name))))
+
     def readings(self, ask: Callable[[], Asked]) -> Readings:
         """All of it: before, while packets are sent, after."""
-        here = self.subject.node
         with ThreadPoolExecutor(8, "walk") as pool:
-            first = pool.submit(self.look, here), pool.submit(self.devices)
-            before, pod_before = first[0].result(), first[1].result()
-            began = time.monotonic()
-            flows, zone = pool.submit(self.flows, here), pool.submit(self.zone)
-            there = pool.submit(self.flows, self.other) if self.other else None
-            asked = self.tried(f"guest {self.subject.vm}", ask)
-            last, far = (pool.submit(self.look, here), pool.submit(self.devices)), pool.submit(self._far, there)
-            to = asked.target_mac if asked else ""
-            traced = pool.submit(self.traced, before, to) if before else None
-            after, pod_after = last[0].result(), last[1].result()
-            seconds = time.monotonic() - began
-            tap, cable = tap_and_cable(pod_after or {}, self.tap_network)
-            return Readings(
+            outside = self._bridged if self.subject.bridge else self._switched
+            first = pool.submit(self.devices)
+            asked, seen = outside(pool, ask)
+            before, after = first.result(), self.devices()
+            tap, cable = tap_and_cable(after or {}, self.tap_network)
+            return replace(
+                seen,
                 guest=asked.counts if asked else None,
                 nic=asked.nic if asked else "",
-                pod=(pod_before, pod_after) if pod_before and pod_after else None,
+                pod=(before, after) if before and after else None,
                 tap=tap,
                 cable=cable,
-                before=before,
-                after=after,
-                flows=flows.result(),
-                trace=traced.result() if traced else None,
-                zone=zone.result(),
-                target_mac=to,
-                far=far.result(),
-                seconds=seconds,
                 unread=tuple(self.unread),
             )
+
+    def _asked(self, ask: Callable[[], Asked]) -> Asked | None:
+        return self.tried(f"guest {self.subject.vm}", ask)
+
+    def _bridged(self, pool: Executor, ask: Callable[[], Asked]) -> tuple[Asked | None, Readings]:
+        before = self.bridge()
+        asked = self._asked(ask)
+        after = self.bridge()
+        return asked, Readings(bridges=(before, after) if before and after else None)
+
+    def _switched(self, pool: Executor, ask: Callable[[], Asked]) -> tuple[Asked | None, Readings]:
+        here = self.subject.node
+        before = self.look(here)
+        began = time.monotonic()
+        flows, zone = pool.submit(self.flows, here), pool.submit(self.zone)
+        there = pool.submit(self.flows, self.other) if self.other else None
+        asked = self._asked(ask)
+        last, far = pool.submit(self.look, here), pool.submit(self._far, there)
+        to = asked.target_mac if asked else ""
+        traced = pool.submit(self.traced, before, to) if before else None
+        after = last.result()
+        return asked, Readings(
+            before=before,
+            after=after,
+            flows=flows.result(),
+            trace=traced.result() if traced else None,
+            zone=zone.result(),
+            target_mac=to,
+            far=far.result(),
+            seconds=time.monotonic() - began,
+        )
 
     def _far(self, flows: Future[tuple[frames.Flow, ...] | None] | None) -> Far | None:
         after = self.look(self.other) if flows is not None else None
@@ -191,11 +214,11 @@ def _whole(said: CommandResult, wanted: str) -> str:
 def walk(site: Site, check: Check) -> Walk:
     """The walk of a check that got no answer, told to the record; without stations where there is no way to walk.
 
-    On a localnet from the guest to the uplink, on the pod network from the guest to OVN.
+    On a localnet from the guest to the uplink, on the pod network from the guest to OVN, else to the Linux bridge.
     """
     network = site.residents.networks.get(check.segment.name)
     nowhere = Walk(f"VM {check.guest.name}", check.what)
-    if (network is None and check.segment != POD_NETWORK) or (network is not None and network.bridge):
+    if network is None and check.segment != POD_NETWORK:
         return nowhere
     with trace.span("probe", check.guest.name, f"walk to {check.seen.target}", limit=BUDGET_S):
         try:
@@ -221,12 +244,15 @@ def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
         node=guest.node,
         segment=check.segment.name,
         vlan=network.vlan if network else 0,
-        localnet=network.localnet if network else "",
+        localnet=network.localnet if network and not network.bridge else "",
         network=network.network if network else "",
         target=asked,
+        own=guest.mac,
+        bridge=network.bridge if network else "",
+        nics=site.target.nics.ports(network.bridge, "linux-bridge", guest.node) if network and network.bridge else (),
     )
     name = next((i.name for i in state.interfaces if i.mac == (guest.mac or mac)), "")
-    other = next((node for node in check.nodes if node != guest.node), "") if network else ""
+    other = next((node for node in check.nodes if node != guest.node), "") if subject.localnet else ""
     walker = Walker(site, subject, name, deadline, other)
 
     def ask() -> Asked:
