@@ -23,6 +23,21 @@ MOST = 200
 """VMs of one audit that the record keeps; findings are kept whole."""
 
 
+class WrongRoutes(ProductFailure):
+    """`zones` are those whose routes are wrong; `first` is the worst finding, in one line."""
+
+    def __init__(self, wanted: str, findings: list[Finding]) -> None:
+        found = []
+        for finding in findings:
+            zones = ", ".join(finding.zones) or "no zone"
+            found.append(f"{finding.severity} {finding.kind} {finding.subject} in {zones}")
+            found += [f"  {line}" for line in details(finding) if not line.startswith("remedy")]
+        remedies = dict.fromkeys(remedy for finding in findings for remedy in finding.remedies)
+        super().__init__(wanted, "\n".join(found), "", "\n".join(remedies))
+        self.zones = frozenset(zone for finding in findings for zone in finding.zones)
+        self.first = found[0]
+
+
 def every_zone_routes(
     client: Client, component: Component, namespace: str, vm: str, *, deadline: Deadline, patience_s: float = PATIENCE_S
 ) -> Result:
@@ -31,7 +46,7 @@ def every_zone_routes(
     Zones that are wrong at first are read again for *patience_s*: they follow a move one after the other.
 
     Raises:
-        ProductFailure: zones are still wrong; names VM, addresses, zones, routes and remedies.
+        WrongRoutes: zones are still wrong; names VM, addresses, zones, routes and remedies.
         EnvironmentBroken: a zone could not be read, or no address of the VM is known, so that there is no verdict.
     """
     until = deadline.sub(patience_s)
@@ -45,7 +60,7 @@ def every_zone_routes(
             return result
         if until.expired:
             _tell(vm, result)
-            raise _failure(f"every OVN zone to route VM {namespace}/{vm} ({', '.join(addresses)}) to its node", wrong)
+            raise WrongRoutes(f"every OVN zone to route VM {namespace}/{vm} ({', '.join(addresses)}) to its node", wrong)
         again.wait(until.remaining())
 
 
@@ -55,7 +70,7 @@ def clean(client: Client, component: Component, *, deadline: Deadline) -> Result
     _tell("routes", result)
     _captured(result)
     if result.faults:
-        raise _failure("no fault in the routes of any OVN zone", result.faults)
+        raise WrongRoutes("no fault in the routes of any OVN zone", result.faults)
     return result
 
 
@@ -85,13 +100,3 @@ def _tell(subject: str, result: Result) -> None:
         if known.alive(address) and (name := known.vm(address))
     ]
     facts.tell(subject, facts.Routes(document(result), tuple(vms[:MOST])))
-
-
-def _failure(wanted: str, findings: list[Finding]) -> ProductFailure:
-    """The findings worst first; the lines of each say which routes."""
-    found = []
-    for finding in findings:
-        found.append(f"{finding.severity} {finding.kind} {finding.subject} in {', '.join(finding.zones) or 'no zone'}")
-        found += [f"  {line}" for line in details(finding) if not line.startswith("remedy")]
-    remedies = dict.fromkeys(remedy for finding in findings for remedy in finding.remedies)
-    return ProductFailure(wanted, "\n".join(found), "", "\n".join(remedies))

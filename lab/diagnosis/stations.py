@@ -64,6 +64,11 @@ class Walk:
         return [f"{self.who} -> {self.to}", *rows, *(f"not read: {why}" for why in self.unread), self.verdict]
 
     @property
+    def answered(self) -> bool:
+        """Whether what was sent on the walk came back to where it began: a loss before it is over."""
+        return self.lost < 0 and bool(self.stations) and bool(self.stations[0].back)
+
+    @property
     def verdict(self) -> str:
         """The end of it in words."""
         if self.found or not self.stations:

@@ -14,7 +14,7 @@ from lab.core.errors import LabError, ProductFailure
 from lab.diagnosis import ends, podpath
 from lab.diagnosis.expect import sentence
 from lab.diagnosis.podpath import End
-from lab.diagnosis.routes import every_zone_routes
+from lab.diagnosis.routes import WrongRoutes, every_zone_routes
 from lab.diagnosis.stations import Walk
 from lab.diagnosis.walk import walk
 from lab.kubevirt.interfaces import VmiState
@@ -42,7 +42,8 @@ def connected(site: Site, guest: GuestVm, seen: Mapping[str, ConnectionsObservat
     if any(look.dead for look in seen.values()):
         worst = max(seen, key=lambda node: len(seen[node].dead))
         pod = next(pod for pod in site.pods.all() if pod.node == worst)
-        raise unanswered(guest, seen, *_explained(site, guest, lambda: _from_pod(site, pod, guest)))
+        passed = {worst, guest.node}
+        raise unanswered(guest, seen, *_explained(site, guest, passed, lambda: _from_pod(site, pod, guest)))
     for look in seen.values():
         look.conclusive()
 
@@ -66,19 +67,23 @@ def reached(site: Site, check: Check) -> None:
     check.seen.conclusive()
     if check.seen.reached and check.seen.statistics and check.seen.statistics.loss_percent == 0:
         return
-    cause, advice = _explained(site, check.guest, lambda: _from_guest(site, check))
+    passed = {check.guest.node, *(pod.node for pod in site.pods.made if pod.address == check.seen.target)}
+    cause, advice = _explained(site, check.guest, passed, lambda: _from_guest(site, check))
     raise ProductFailure(
         f"{check.guest} to reach {check.what}", f"{sentence(check)}; {cause}", str(check.seen.evidence or ""), advice
     )
 
 
-def _explained(site: Site, guest: GuestVm, walk: Callable[[], str]) -> tuple[str, str]:
-    """(where its packets are lost, commands to copy): in wrong routes, else where *walk* finds it."""
+def _explained(site: Site, guest: GuestVm, passed: set[str], walk: Callable[[], str]) -> tuple[str, str]:
+    """(where its packets are lost, commands to copy): in wrong routes of a zone that they pass, else where *walk*
+    finds it."""
     judged = "the routes of every zone are right"
     try:
         routed(site, guest, patience_s=0.0)
-    except ProductFailure as wrong:
-        return wrong.found, wrong.advice
+    except WrongRoutes as wrong:
+        if wrong.zones & passed:
+            return wrong.found, wrong.advice
+        judged = f"they do not pass a zone whose routes are wrong ({wrong.first})"
     except LabError as error:
         judged = f"the zones' routes could not be judged ({error.headline})"
     try:
@@ -105,6 +110,8 @@ def _from_guest(site: Site, check: Check) -> str:
 
     walked: list[Walk] = []
     found = podpath.explain(site.reader, _vm(site, guest), there, lambda: walked.append(walk(site, check)))
+    if any(nearest.answered for nearest in walked):
+        return f"what was sent while its path was walked was answered: the loss is over by now; {found}"
     return next((nearest.found for nearest in walked if nearest.lost >= 0), found)
 
 

@@ -90,7 +90,7 @@ class Serving:
             scenario = merging.take(self._record, part, worker.group.number, text)
             if word == ENDED and scenario is not None:
                 self._tell(scenario)
-            self._record.write(urgent=word == ENDED)
+            self._record.write()
         self._show()
 
     def _tell(self, scenario: ScenarioRecord) -> None:

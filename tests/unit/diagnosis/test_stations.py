@@ -71,6 +71,12 @@ def test_nothing_that_comes_back_over_the_uplink_lies_beyond_it() -> None:
     assert found.lines()[-1] == "nothing came back: uplink bond2 of ovs-br1 is the last that can be read"
 
 
+def test_a_walk_whose_packets_come_back_says_that_the_loss_is_over() -> None:
+    assert walked().answered
+    assert not walked(*none_from(2)).answered
+    assert not Walk("VM vm-a", "gateway", unread=("exec refused",)).answered
+
+
 def test_what_was_not_read_blames_nobody() -> None:
     blind = {"there": None, "back": None}
     assert walked(*((i, blind) for i in range(6))).lost == -1

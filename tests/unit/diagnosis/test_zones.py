@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lab.core.errors import ProductFailure
 from lab.diagnosis import zones
+from lab.diagnosis.routes import WrongRoutes
 from lab.kubevirt.interfaces import GuestInterface, VmiState
+from lab.ovn.findings import Finding
 from lab.probes.connections import ConnectionsObservation
 from lab.probes.observation import Outcome
 from lab.topology.podnet import POD_NETWORK
@@ -37,6 +41,28 @@ def test_a_vm_that_does_not_answer_every_flow() -> None:
         "where: 10.128.0.4:22",
         "try: kubectl exec ... lr-route-del",
     ]
+
+
+def finding(zone: str) -> Finding:
+    return Finding("ECMP_SUBNET", "CRITICAL", "10.128.2.0/23", [zone], "several next hops", remedies=["lr-route-del"])
+
+
+def test_wrong_routes_are_the_cause_only_in_zones_that_the_packets_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise WrongRoutes("every zone to route", [finding("worker-1")])
+
+    monkeypatch.setattr(zones, "routed", wrong)
+    site: Any = None
+    assert zones._explained(site, guest(), {"worker-1", "worker-3"}, lambda: "lost at the tap") == (
+        "CRITICAL ECMP_SUBNET 10.128.2.0/23 in worker-1\n  several next hops",
+        "lr-route-del",
+    )
+    said, advice = zones._explained(site, guest(), {"worker-3"}, lambda: "lost at the tap")
+    assert said == (
+        "lost at the tap; they do not pass a zone whose routes are wrong "
+        "(CRITICAL ECMP_SUBNET 10.128.2.0/23 in worker-1)"
+    )
+    assert advice == ""
 
 
 def state(*addresses: str) -> VmiState:
