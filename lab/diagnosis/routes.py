@@ -60,7 +60,8 @@ def every_zone_routes(
             return result
         if until.expired:
             _tell(vm, result)
-            raise WrongRoutes(f"every OVN zone to route VM {namespace}/{vm} ({', '.join(addresses)}) to its node", wrong)
+            wanted = f"every OVN zone to route VM {namespace}/{vm} ({', '.join(addresses)}) to its node"
+            raise WrongRoutes(wanted, wrong)
         again.wait(until.remaining())
 
 
