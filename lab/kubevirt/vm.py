@@ -28,6 +28,9 @@ REFUSALS = (
     "failed to setup spoof-check",
 )
 """What network plugins say when the node, not the moment, is why a pod gets no network."""
+UNBOUND, UNBOUND_S = "timed out waiting for OVS port binding", 90.0
+"""OVN-Kubernetes' plugin, when ovn-controller does not take a pod's port in (go-controller/pkg/cni/helper_linux.go): a
+node with much to do may be late more than once, and each try takes 20 s."""
 FINAL = ("Failed", "Succeeded")
 SURROUNDINGS = {
     "Failed to pull image": "correct the image in the target file, or name a mirror: registry-mirrors",
@@ -110,7 +113,8 @@ def _when(event: Obj) -> str:
 
 def refused(warning: str, elapsed: float) -> str:
     """The warning when it means that a pod's network will not come any more; pure. ``elapsed`` in seconds."""
-    return warning if any(text in warning for text in REFUSALS) and elapsed > PATIENCE_S else ""
+    final = any(text in warning for text in REFUSALS) and elapsed > PATIENCE_S
+    return warning if final or (UNBOUND in warning and elapsed > UNBOUND_S) else ""
 
 
 def _is_about(subject: str, name: str) -> bool:
@@ -146,9 +150,8 @@ def _hopeless(state: VmiState, sync: Obj, warning: str, elapsed: float) -> str:
     message = str(sync.get("message", ""))
     if sync.get("reason") == "FailedCreate" and "network attachment definition" in message:
         return message
-    if refusal := refused(warning, elapsed):
-        return refusal
-    return ""
+    # A pod that runs has its network by now, whatever was said before.
+    return "" if state.phase == "Scheduled" else refused(warning, elapsed)
 
 
 def current(client: Client, namespace: str, name: str) -> VmiState:

@@ -141,6 +141,14 @@ def test_a_migration_that_did_not_move_is_a_problem() -> None:
     assert "source w1" in "; ".join(migration.problems(state, VMIM, "w1"))
 
 
+def test_a_port_that_ovn_never_takes_in_is_hopeless_after_a_while_and_not_while_its_pod_runs() -> None:
+    late = "on w2: FailedCreatePodSandBox: timed out waiting for OVS port binding (ovn-installed) for 02:00:00:20:24:10"
+    assert [vm.refused(late, elapsed) for elapsed in (21, 89, 91)] == ["", "", late]
+    assert migration.judge({"status": {"phase": "Scheduling"}}, late, 91).hopeless == late
+    assert vm.judge(vmi("Scheduling"), late, 91).hopeless == late
+    assert vm.judge(vmi("Scheduled"), late, 91).hopeless == ""
+
+
 def test_a_failed_migration_is_hopeless_with_its_reason_and_a_deleted_one_too() -> None:
     failed: dict[str, Any] = {"status": {"phase": "Failed", "migrationState": {"failureReason": "Target pod is down"}}}
     assert migration.judge(failed).hopeless == "Target pod is down"
