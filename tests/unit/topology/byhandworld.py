@@ -128,7 +128,11 @@ class World:
         self.site = cast(
             Site,
             SimpleNamespace(
-                client=self.client, undo=self.undo, settle=self._settle, target=SimpleNamespace(thresholds=thresholds)
+                client=self.client,
+                undo=self.undo,
+                settle=self._settle,
+                change_nodes=lambda: None,
+                target=SimpleNamespace(thresholds=thresholds),
             ),
         )
 
