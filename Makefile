@@ -30,6 +30,8 @@ docs: $(VENV)/locked  ## write the command reference anew
 lock: $(VENV)/locked  ## choose newer versions of what virtlab stands on
 	@$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --extra dev --allow-unsafe \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -o .ci/requirements.lock pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url \
+	    --no-emit-find-links --no-emit-trusted-host --strip-extras -o .ci/s3server.lock .ci/s3server.in
 
 clean:  ## forget the environment and what runs left
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

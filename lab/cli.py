@@ -48,7 +48,18 @@ ROOMS = {
 """Commands that are a module of their own, with a `main`."""
 DEFAULT_TARGET = "targets/embedded.yaml"
 RUN_OPTIONS = frozenset(
-    {"--target", "--run-id", "--out", "--keep", "--fault", "--each-fault", "--evidence-budget", "--store", "--workers"}
+    {
+        "--target",
+        "--run-id",
+        "--out",
+        "--keep",
+        "--fault",
+        "--each-fault",
+        "--evidence-budget",
+        "--store",
+        "--upload",
+        "--workers",
+    }
 )
 """Options of `run` that take a word; `steps.plugin` defines them."""
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.core.errors import UsageError
+from lab.core.errors import LabError, UsageError
 from lab.evidence.reading import FILE, find, load
 from lab.evidence.record import RunRecord, write_atomically
 
@@ -16,12 +16,13 @@ PLACES = {"html": "report.html", "junit": "junit.xml", "markdown": "report.md"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0: drawn; 2: no such run, or a place that cannot be written."""
+    """0: drawn; 2: no such run, or a place that cannot be written; 10: a store does not take it."""
     given = _parser().parse_args(arguments)
     try:
         return _report(given)
-    except UsageError as error:
+    except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 10
     except OSError as error:
         print(f"virtlab: cannot write {error.filename or 'the report'}: {error.strerror}", file=sys.stderr)
     return 2
@@ -39,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--site", type=Path, metavar="DIR", help="a site of the last runs, for nightly use, into DIR")
     parser.add_argument("--last", type=int, default=20, metavar="N", help="runs of the site (default: %(default)s)")
     parser.add_argument("--allure", type=Path, metavar="DIR", help="write results for `allure generate` into DIR")
+    parser.add_argument(
+        "--upload", default="", metavar="URL", help="put the run's folder to s3://BUCKET/PREFIX?endpoint=URL"
+    )
     return parser
 
 
@@ -71,7 +75,7 @@ def _report(given: argparse.Namespace) -> int:
         from reports import allure
 
         print(f"allure: {allure.write(record, given.allure)} results in {given.allure}")
-    if not chosen and not given.json and given.allure is None:
+    if not chosen and not given.json and given.allure is None and not given.upload:
         from reports.terminal import Terminal
 
         Terminal(sys.stdout).summary(record)
@@ -81,6 +85,11 @@ def _report(given: argparse.Namespace) -> int:
             sys.stdout.write(_renderer(name)(record, None))
             continue
         print(f"{name}: {write(record, name, Path(place) if place else None)}")
+    if given.upload:
+        from reports import upload
+
+        more = {"allure": given.allure} if given.allure is not None else None
+        print(f"uploaded: {upload.run(record.folder, record.run_id, given.upload, more)}")
     return 0
 
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from lab.core import facts, trace
-from lab.core.errors import LabError, verdict_of
+from lab.core.errors import LabError, UsageError, verdict_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict, now
+from reports import upload
 from reports.cli import write
 from reports.terminal import HEARTBEAT_S, JSON_FD, PATIENCE_S, Terminal, print_json
 
@@ -34,16 +35,30 @@ COUNTING = re.compile(r"\d+(?:\.\d+)?(?= ?(?:s|ms|%|seconds?)\b)")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where runs are kept for comparison."""
-    parser.getgroup("virtlab").addoption(
+    """Where runs are kept for comparison, and where their folders go."""
+    group = parser.getgroup("virtlab")
+    group.addoption(
         "--store",
         default="",
         help="URL of the store of runs ($VIRTLAB_STORE; default: history.db in --out; none: no store)",
     )
+    group.addoption(
+        "--upload",
+        default=os.environ.get("VIRTLAB_UPLOAD", ""),
+        help="put the run's folder there in the end: s3://BUCKET/PREFIX?endpoint=URL ($VIRTLAB_UPLOAD)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard output: while a test runs, pytest points file descriptor 1 elsewhere."""
+    """Keep the real standard output: while a test runs, pytest points file descriptor 1 elsewhere.
+
+    Raises pytest.UsageError for an upload that cannot be: hours later it would be said too late.
+    """
+    if config.option.upload:
+        try:
+            upload.check(config.option.upload)
+        except UsageError as error:
+            raise pytest.UsageError(f"--upload: {error}") from error
     config.pluginmanager.register(Live(_own_stdout()), "virtlab-live")
 
 
@@ -260,6 +275,7 @@ class Live:
             except OSError as error:
                 self.terminal.line(f"{name}: not written, {error.filename or self.record.folder}: {error.strerror}")
         self._keep_run(self.record)
+        self._upload(self.record)
         if os.environ.get(JSON_FD):
             print_json(json.dumps(self.record.document(), ensure_ascii=False, default=str))
 
@@ -278,6 +294,19 @@ class Live:
                 store.close()
         except LabError as error:
             self.terminal.block(f"not in the history: {error}", Verdict.BROKEN)
+
+    def _upload(self, record: RunRecord) -> None:
+        """Into an S3 store; one that does not take it is said, and changes nothing about the run."""
+        url = self.config.option.upload if self.config else ""
+        if not url:
+            return
+        results = getattr(self.config.option, "allure_report_dir", None) if self.config else None
+        try:
+            where = upload.run(record.folder, record.run_id, url, {"allure": Path(results)} if results else None)
+        except LabError as error:
+            self.terminal.block(f"not uploaded: {error}", Verdict.BROKEN)
+        else:
+            self.terminal.line(f"uploaded: {where}")
 
     def pytest_unconfigure(self) -> None:
         """Give the duplicate of standard output back."""

@@ -197,7 +197,7 @@ class Parallel:
         option, config = self._config.option, self._config
         settings = ["-c", str(config.inipath)] if config.inipath else []
         plain = ["-p", "no:cacheprovider", "-r", "N", "--no-header", "--rootdir", str(config.rootpath)]
-        ours = [f"--target={option.target}", "--store=none", f"--evidence-budget={option.evidence_budget}"]
+        ours = [f"--target={option.target}", "--store=none", "--upload=", f"--evidence-budget={option.evidence_budget}"]
         ours += [f"--{name.replace('_', '-')}" for name in FLAGS if getattr(option, name)]
         ours += [f"--{name.replace('_', '-')}={words}" for name in WORDS for words in getattr(option, name)]
         ours += [f"--repeat={option.repeat}", f"--maxfail={option.maxfail or 0}"]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -50,6 +52,26 @@ def postgresql() -> Program:
     root = _unpacked("postgresql")
     found = _file(root, "usr/lib/postgresql/*/bin/initdb", "initdb")
     return Program(found, {**os.environ, **environment(root)})
+
+
+def s3_server() -> Program:
+    """moto's S3 server; the Python beside it has boto3.
+
+    It has an environment of its own in the cache: its libraries and those of the harness do not agree."""
+    lock = Path(__file__).parents[1] / ".ci" / "s3server.lock"
+    home = cache_dir() / f"s3server-{sha256(lock.read_bytes()).hexdigest()[:12]}"
+    server = home / "bin" / "moto_server"
+    if not (home / "whole").exists():
+        print(f"an S3 server for tests into {home}", file=sys.stderr)
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)], check=False)
+        # The installer of the environment that runs the tests will do.
+        pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet",
+               "--disable-pip-version-check", "--require-hashes", "-r", str(lock)]  # fmt: skip
+        done = made.returncode or subprocess.run(pip, check=False, timeout=600).returncode
+        if done:
+            pytest.skip("no S3 server: its packages are not to be had")
+        (home / "whole").touch()
+    return Program(server, dict(os.environ))
 
 
 def as_somebody() -> list[str]:

@@ -66,3 +66,16 @@ def test_the_workflow_calls_what_a_person_types() -> None:
     (workflow,) = documents(DEPLOY / "examples/github-actions.yaml")
     runs = [step["run"] for step in workflow["jobs"]["run"]["steps"] if "run" in step]
     assert "make run" in runs
+
+
+def test_where_results_go_comes_from_secrets_that_may_be_missing_and_by_names_that_are_read() -> None:
+    (container,) = pod()["containers"]
+    said = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in container["env"]}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "reports").glob("*.py"))
+    assert set(said) == {"VIRTLAB_STORE", "VIRTLAB_UPLOAD"}
+    assert all(name in sources for name in said)
+    (keys,) = container["envFrom"]
+    assert all(reference["optional"] is True for reference in (*said.values(), keys["secretRef"]))
+    nightly = (ROOT / "docs/nightly.md").read_text(encoding="utf-8")
+    for name in (*(reference["name"] for reference in said.values()), keys["secretRef"]["name"]):
+        assert f"kubectl create secret generic {name} " in nightly
