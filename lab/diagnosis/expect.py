@@ -19,7 +19,7 @@ from lab.diagnosis import ends, stations, strays
 from lab.diagnosis.cause import Said
 from lab.diagnosis.gather import explain, scope_of, tell_cause
 from lab.diagnosis.leads import lead
-from lab.diagnosis.walk import walk
+from lab.diagnosis.walk import Way, walk
 from lab.kubevirt import vm
 from lab.kubevirt.fate import Fate
 from lab.kubevirt.interfaces import VmiState
@@ -106,7 +106,7 @@ def _cause(site: Site, check: Check) -> str:
             tell_cause(scope, said)
             return said
         with ThreadPoolExecutor(1, "walk") as pool:
-            walked = pool.submit(copy_context().run, walk, site, check)
+            walked = pool.submit(copy_context().run, walk, site, Way.of(check))
             found = explain(site, check.segment, check.nodes)
             told = ends.outside(site, check.segment) if ends.open_to(found) else None
         nearer = stations.nearer(ends.refined(check, found, guest, told), walked.result())

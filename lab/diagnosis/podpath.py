@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError
+from lab.diagnosis.cause import Said
 from lab.ovn.reader import SwitchReader
 from lab.ovn.zonestate import ARGV, ZoneState, read_zone, trace
 
@@ -39,8 +40,9 @@ def port_name(namespace: str, pod: str) -> str:
     return f"{namespace}_{pod}"
 
 
-def explain(reader: SwitchReader, source: End, target: End, send: Callable[[], object]) -> str:
-    """The first place where packets from *source* to *target* are lost, in words; *send* sends some.
+def explain(reader: SwitchReader, source: End, target: End, send: Callable[[], object]) -> tuple[str, list[str]]:
+    """The first place where packets from *source* to *target* are lost (a Said where it has one), and what each zone
+    said; *send* sends some.
 
     Says what could not be read, and, when no place is to blame, what OVN itself says it does to such a packet.
     """
@@ -54,9 +56,28 @@ def explain(reader: SwitchReader, source: End, target: End, send: Callable[[], o
     after = _states(reader, nodes, deadline)
     for node, state in after.items():
         if isinstance(state, LabError):
-            return f"the zone of {node} could not be read ({state.headline})"
-    found = first_loss(source, target, _whole(before), _whole(after))
-    return found or f"every zone has what it needs for it{sending}; {_traced(reader, source, target, deadline)}"
+            return f"the zone of {node} could not be read ({state.headline})", []
+    whole = _whole(before), _whole(after)
+    found, told = first_loss(source, target, *whole), lines(source, target, *whole)
+    if found:
+        return found, told
+    said = _traced(reader, source, target, deadline)
+    return f"every zone has what it needs for it{sending}; {said}", [*told, said]
+
+
+def lines(source: End, target: End, before: Mapping[str, ZoneState], after: Mapping[str, ZoneState]) -> list[str]:
+    """Pure: what each zone said of its end and of the tunnel to the other, for people."""
+    found = [f"{source} -> {target}"]
+    for end, other in ((source, target), (target, source)):
+        if end.node not in after:
+            continue
+        zone = after[end.node]
+        port = port_trouble(end, zone) or f"{zone.node}: {end.port} is bound, its flows are installed"
+        found += [port, *daemons(zone)]
+        if other.node in before and other.node in after and other.node != end.node:
+            sent, came = _through(before, after, end.node, other.node)
+            found.append(f"{end.node}: tunnel to {other.node}: {sent} packets in, {came} out on {other.node}")
+    return found
 
 
 def first_loss(source: End, target: End, before: Mapping[str, ZoneState], after: Mapping[str, ZoneState]) -> str:
@@ -81,7 +102,12 @@ def _places(source: End, target: End, before: Mapping[str, ZoneState], after: Ma
 
 
 def port_trouble(end: End, zone: ZoneState) -> str:
-    """What is wrong with the logical port of an end."""
+    """What is wrong with the logical port of an end; a Said."""
+    text = _port_trouble(end, zone)
+    return Said(text, zone.node, "ovn") if text else ""
+
+
+def _port_trouble(end: End, zone: ZoneState) -> str:
     port, interface = f"the logical port {end.port} of {end}", zone.plugged.get(end.port, "")
     if end.port not in zone.bound:
         return f"{zone.node}: {port} is not in the zone's southbound database"
@@ -97,15 +123,17 @@ def port_trouble(end: End, zone: ZoneState) -> str:
 def daemons(zone: ZoneState) -> Iterator[str]:
     """What is wrong with what keeps a zone's switch up to date."""
     if zone.northd:
-        yield (
+        text = (
             f"{zone.node}: ovn-northd of the zone does not work ({zone.northd}): its southbound database is stale, "
             "and routes and ports that are new since then exist in the northbound one only"
         )
+        yield Said(text, zone.node, "ovn")
     if zone.controller:
-        yield (
+        text = (
             f"{zone.node}: ovn-controller does not work ({zone.controller}): the flows of br-int are stale, "
             "and what is new in the zone does not get into them"
         )
+        yield Said(text, zone.node, "ovn")
 
 
 def _snat(source: End, zone: ZoneState) -> str:
@@ -114,28 +142,37 @@ def _snat(source: End, zone: ZoneState) -> str:
     if any(address in net for net in nets if net.version == address.version):
         return ""
     have = ", ".join(zone.snat) or "none"
-    return (
+    text = (
         f"{zone.node}: gateway router GR_{zone.node} has no snat rule for {address} ({have}): its packets leave with "
         "a pod's address, and no answer finds its way back"
     )
+    return Said(text, zone.node, "ovn")
+
+
+def _through(
+    before: Mapping[str, ZoneState], after: Mapping[str, ZoneState], source: str, target: str
+) -> tuple[int, int]:
+    """Packets that went into a tunnel on one node since the first look, and that came out of it on the other."""
+    counts = [(z[source].to(z[target]), z[target].to(z[source])) for z in (before, after)]
+    (out, into), (late_out, late_into) = (((o.sent if o else 0), (i.received if i else 0)) for o, i in counts)
+    return late_out - out, late_into - into
 
 
 def _tunnel(before: Mapping[str, ZoneState], after: Mapping[str, ZoneState], source: str, target: str) -> str:
     """What the counters at both ends of one direction say."""
     out, into = after[source].to(after[target]), after[target].to(after[source])
     if out is None:
-        return f"{source}: br-int has no tunnel to {target} ({', '.join(after[target].encaps)})"
+        return Said(f"{source}: br-int has no tunnel to {target} ({', '.join(after[target].encaps)})", source, "ovn")
     if into is None or source not in before or target not in before:
         return ""
-    earlier = before[source].to(before[target]), before[target].to(before[source])
-    sent = out.sent - (earlier[0].sent if earlier[0] else 0)
-    received = into.received - (earlier[1].received if earlier[1] else 0)
+    sent, received = _through(before, after, source, target)
     if sent < SENT or received:
         return ""
-    return (
+    text = (
         f"{source}: tunnel {out.name} to {target} ({out.remote}) loses everything: {sent} packets went into it on "
         f"{source}, none came out of {into.name} on {target}; the network between the nodes drops geneve (UDP 6081)"
     )
+    return Said(text, source, "cable")
 
 
 def _states(reader: SwitchReader, nodes: list[str], deadline: Deadline) -> dict[str, ZoneState | LabError]:

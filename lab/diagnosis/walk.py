@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -30,8 +30,9 @@ from lab.ovn import frames, zonestate
 from lab.ovn.frames import Looked
 from lab.probes.arp import parse_neighbours
 from lab.probes.ping import ping_command, without_n
+from lab.target.segments import Segment
 from lab.topology.podnet import POD_NETWORK, launcher
-from lab.topology.scene import Check
+from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
 BUDGET_S = 8.0
@@ -211,28 +212,48 @@ def _whole(said: CommandResult, wanted: str) -> str:
     return said.stdout
 
 
-def walk(site: Site, check: Check) -> Walk:
-    """The walk of a check that got no answer, told to the record; without stations where there is no way to walk.
+@dataclass(frozen=True)
+class Way:
+    """Where a walk leads: from a VM to an address, in words, on a segment, over workers (the VM's own first)."""
+
+    guest: GuestVm
+    what: str
+    address: str
+    segment: Segment
+    nodes: tuple[str, ...]
+
+    @staticmethod
+    def of(check: Check) -> Way:
+        """That of a check."""
+        return Way(check.guest, check.what, check.seen.target, check.segment, check.nodes)
+
+
+def walk(site: Site, way: Way) -> Walk:
+    """The walk of a way that got no answer, told to the record; without stations where there is no way to walk.
 
     On a localnet from the guest to the uplink, on the pod network from the guest to OVN, else to the Linux bridge.
     """
-    network = site.residents.networks.get(check.segment.name)
-    nowhere = Walk(f"VM {check.guest.name}", check.what)
-    if network is None and check.segment != POD_NETWORK:
+    network, name = site.residents.networks.get(way.segment.name), way.guest.name
+    nowhere = Walk(f"VM {name} on {way.segment}", way.what)
+    if network is None and way.segment != POD_NETWORK:
         return nowhere
-    with trace.span("probe", check.guest.name, f"walk to {check.seen.target}", limit=BUDGET_S):
+    with trace.span("probe", name, f"walk to {way.address}", limit=BUDGET_S):
         try:
-            found = _walked(site, check, network)
+            found = _walked(site, way, network)
         except LabError as error:
             return replace(nowhere, unread=(error.headline,))
-    place = getattr(found.found, "node", ""), getattr(found.found, "part", "")
-    where = check.guest.name, check.seen.target, check.segment.name
-    facts.tell(check.segment.name, facts.Path(*where, tuple(found.lines()), *place))
+    tell(way, found.lines(), found.found)
     return found
 
 
-def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
-    guest, deadline, asked = check.guest, Deadline.after(BUDGET_S), check.seen.target
+def tell(way: Way, lines: Sequence[str], found: str) -> None:
+    """Hand a walk to the record."""
+    place = getattr(found, "node", ""), getattr(found, "part", "")
+    facts.tell(way.segment.name, facts.Path(way.guest.name, way.address, way.segment.name, tuple(lines), *place))
+
+
+def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
+    guest, deadline, asked = way.guest, Deadline.after(BUDGET_S), way.address
     state = read_vmi(site.client.get(VMI, guest.name, guest.namespace))
     mac = guest.worn or state.mac()
     subject = Subject(
@@ -242,7 +263,7 @@ def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
         namespace=guest.namespace,
         pod=launcher(site.client, guest.namespace, guest.name).pod,
         node=guest.node,
-        segment=check.segment.name,
+        segment=way.segment.name,
         vlan=network.vlan if network else 0,
         localnet=network.localnet if network and not network.bridge else "",
         network=network.network if network else "",
@@ -252,7 +273,7 @@ def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
         nics=site.target.nics.ports(network.bridge, "linux-bridge", guest.node) if network and network.bridge else (),
     )
     name = next((i.name for i in state.interfaces if i.mac == (guest.mac or mac)), "")
-    other = next((node for node in check.nodes if node != guest.node), "") if subject.localnet else ""
+    other = next((node for node in way.nodes if node != guest.node), "") if subject.localnet else ""
     walker = Walker(site, subject, name, deadline, other)
 
     def ask() -> Asked:
@@ -261,4 +282,4 @@ def _walked(site: Site, check: Check, network: Attachment | None) -> Walk:
         return read_asked(guest.shell.run(asking(asked), deadline=deadline).stdout, mac, asked)
 
     seen = walker.readings(ask)
-    return judged(Walk(f"VM {guest.name}", check.what, stations(subject, seen), seen.unread))
+    return judged(Walk(f"VM {guest.name} on {way.segment}", way.what, stations(subject, seen), seen.unread))

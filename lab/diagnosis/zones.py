@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from lab.core import facts
 from lab.core.deadline import Deadline
 from lab.core.errors import LabError, ProductFailure
 from lab.diagnosis import ends, podpath
@@ -16,11 +17,11 @@ from lab.diagnosis.expect import sentence
 from lab.diagnosis.podpath import End
 from lab.diagnosis.routes import WrongRoutes, every_zone_routes
 from lab.diagnosis.stations import Walk
-from lab.diagnosis.walk import walk
+from lab.diagnosis.walk import Way, tell, walk
 from lab.kubevirt.interfaces import VmiState
 from lab.probes.connections import ConnectionsObservation
 from lab.probes.ping import ping
-from lab.topology.podnet import launcher
+from lab.topology.podnet import POD_NETWORK, launcher
 from lab.topology.pods import PodShell, Resident
 from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
@@ -93,26 +94,39 @@ def _explained(site: Site, guest: GuestVm, passed: set[str], walk: Callable[[], 
 
 
 def _from_pod(site: Site, pod: Resident, guest: GuestVm) -> str:
-    """Where packets from a zone's pod to the VM are lost."""
+    """Where packets from a zone's pod to the VM are lost: between the zones, else between OVN and the guest."""
 
     def send() -> None:
         ping(PodShell(site.client, pod), guest.address, count=PINGS, interval_s=0.2, deadline=Deadline.after(SEND_S))
 
-    return podpath.explain(site.reader, _pod(pod), _vm(site, guest), send)
+    way = Way(guest, f"pod {pod.pod}", pod.address, POD_NETWORK, (guest.node, pod.node))
+    found, told = podpath.explain(site.reader, _pod(pod), _vm(site, guest), send)
+    if not getattr(found, "part", ""):
+        found = walk(site, way).found or found
+    tell(way, told, found)
+    return _told(way, found)
 
 
 def _from_guest(site: Site, check: Check) -> str:
-    """Where packets from the VM to what it was to reach are lost."""
-    guest, address = check.guest, check.seen.target
+    """Where packets from the VM to what it was to reach are lost: between the guest and OVN, else between the zones."""
+    guest, address, way = check.guest, check.seen.target, Way.of(check)
     if said := ends.of_route(guest, ends.look(guest.shell), address):
         return said
     there = next((_pod(pod) for pod in site.pods.made if pod.address == address), End(check.what, address))
-
     walked: list[Walk] = []
-    found = podpath.explain(site.reader, _vm(site, guest), there, lambda: walked.append(walk(site, check)))
+    found, told = podpath.explain(site.reader, _vm(site, guest), there, lambda: walked.append(walk(site, way)))
+    tell(way, told, found)
     if any(nearest.answered for nearest in walked):
         return f"what was sent while its path was walked was answered: the loss is over by now; {found}"
-    return next((nearest.found for nearest in walked if nearest.lost >= 0), found)
+    return _told(way, next((nearest.found for nearest in walked if nearest.lost >= 0), found))
+
+
+def _told(way: Way, found: str) -> str:
+    """The same, told to the record as the cause where it has a place."""
+    node, part = getattr(found, "node", ""), getattr(found, "part", "")
+    if part:
+        facts.tell(way.segment.name, facts.Cause(found, way.segment.name, "", way.nodes, node, part))
+    return found
 
 
 def _pod(pod: Resident) -> End:

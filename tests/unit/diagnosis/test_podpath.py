@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.diagnosis.podpath import End, first_loss
+from lab.diagnosis.podpath import End, first_loss, lines
 from lab.ovn.zonestate import Tunnel, ZoneState
 
 POD = End("pod pod-worker-1", "10.128.0.3", "worker-1", "pods_pod-worker-1")
@@ -87,3 +87,27 @@ def test_a_gateway_router_that_does_not_translate() -> None:
         "worker-2: gateway router GR_worker-2 has no snat rule for 10.128.2.4 (100.64.0.3): its packets leave with"
     )
     assert lost(VM, POD, after) == "", "inside the cluster nothing is translated"
+
+
+def test_a_place_that_is_blamed_is_one_that_reports_can_draw() -> None:
+    for change, part in (({"plugged": {}}, "ovn"), ({"northd": "it is paused"}, "ovn"), ({"tunnels": ()}, "ovn")):
+        found = lost(POD, VM, {**PASSED, "worker-1": replace(PASSED["worker-1"], **change)})  # type: ignore[arg-type]
+        assert (getattr(found, "node", ""), getattr(found, "part", "")) == ("worker-1", part)
+    there = {"worker-1": zone(POD, 1, 2, 0, 4), "worker-2": zone(VM, 2, 1, 0, 0)}
+    assert getattr(lost(POD, VM, there), "part", "") == "cable"
+
+
+def test_what_each_zone_said_is_told_with_the_tunnels_counts() -> None:
+    there = {"worker-1": zone(POD, 1, 2, 0, 4), "worker-2": zone(VM, 2, 1, 0, 0)}
+    assert lines(POD, VM, ZONES, there) == [
+        "pod pod-worker-1 -> VM vm-p",
+        "worker-1: pods_pod-worker-1 is bound, its flows are installed",
+        "worker-1: tunnel to worker-2: 4 packets in, 0 out on worker-2",
+        "worker-2: demo_virt-launcher-vm-p-abcde is bound, its flows are installed",
+        "worker-2: tunnel to worker-1: 0 packets in, 0 out on worker-1",
+    ]
+    stale = {**there, "worker-2": replace(there["worker-2"], northd="it is paused", plugged={})}
+    told = lines(VM, OUTSIDE, ZONES, stale)
+    assert "bound nowhere" in told[1]
+    assert "ovn-northd" in told[2]
+    assert len(told) == 3, "an outside host has no zone"
