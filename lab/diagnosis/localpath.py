@@ -69,6 +69,8 @@ class Readings:
 
     guest: tuple[Counts, Counts] | None = None
     nic: str = ""
+    received: int | None = None
+    """Answers to the guest's pings."""
     pod: tuple[Counts, Counts] | None = None
     tap: str = ""
     cable: str = ""

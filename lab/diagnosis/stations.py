@@ -56,6 +56,8 @@ class Walk:
     lost: int = -1
     found: str = ""
     beyond: bool = False
+    received: int | None = None
+    """Answers that came to what was sent on the walk; None when that was not read."""
 
     def lines(self) -> list[str]:
         """The whole walk to be read by people."""
@@ -65,14 +67,16 @@ class Walk:
 
     @property
     def answered(self) -> bool:
-        """Whether what was sent on the walk came back to where it began: a loss before it is over."""
-        return self.lost < 0 and bool(self.stations) and bool(self.stations[0].back)
+        """Whether what was sent on the walk was answered: a loss before it is over."""
+        return bool(self.received)
 
     @property
     def verdict(self) -> str:
         """The end of it in words."""
         if self.found or not self.stations:
             return self.found
+        if self.answered:
+            return f"{self.received} of the pings were answered this time"
         last = self.stations[-1]
         return f"nothing came back: {last.place} is the last that can be read" if self.beyond else "none loses them"
 
@@ -80,6 +84,8 @@ class Walk:
 def judged(walk: Walk) -> Walk:
     """The walk with its verdict: the first station that loses frames on the way out, else on the way back."""
     stations = walk.stations
+    if walk.answered:
+        return walk
     for index, station in enumerate(stations):
         behind = any((later.there or 0) > 0 for later in stations[index + 1 :])
         before = [s for s in stations[:index] if s.there is not None]

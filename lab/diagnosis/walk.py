@@ -29,7 +29,7 @@ from lab.multus.bridgeports import LinuxBridge, read_bridge
 from lab.ovn import frames, zonestate
 from lab.ovn.frames import Looked
 from lab.probes.arp import parse_neighbours
-from lab.probes.ping import ping_command, without_n
+from lab.probes.ping import parse_summary, ping_command, without_n
 from lab.target.segments import Segment
 from lab.topology.podnet import POD_NETWORK, launcher
 from lab.topology.scene import Check, GuestVm
@@ -58,23 +58,28 @@ class Asked:
     nic: str
     counts: tuple[Counts, Counts]
     target_mac: str = ""
+    received: int | None = None
+    """Answers to its pings; None when that cannot be read."""
 
 
 def asking(address: str) -> tuple[str, ...]:
     """A command for the guest: count, ping, count, in one go; a console has room for one at a time."""
     words = " ".join(without_n(ping_command(address, count=PINGS, interval_s=INTERVAL_S)))
-    text = f"ip -o link; echo '{MARK}'; cat /proc/net/dev; {words} >/dev/null 2>&1; echo '{MARK}'; cat /proc/net/dev"
-    return ("sh", "-c", f"{text}; echo '{MARK}'; ip neigh")
+    count, mark = "cat /proc/net/dev", f"echo '{MARK}'"
+    text = f'ip -o link; {mark}; {count}; said=$({words} 2>&1); {mark}; {count}; {mark}; ip neigh; {mark}; echo "$said"'
+    return ("sh", "-c", text)
 
 
 def read_asked(text: str, mac: str, address: str) -> Asked:
     """The output of :func:`asking`. Raises ValueError when it is something else, or no NIC has that MAC address."""
     parts = text.split(MARK)
     nics = [name for name, own in _LINK.findall(parts[0]) if own == mac]
-    if len(parts) != 4 or not nics:
+    if len(parts) != 5 or not nics:
         raise ValueError(f"wanted a NIC {mac} and its counts, found {text.strip()[-200:]!r}")
     known = [n.mac for n in parse_neighbours(parts[3].strip()) or () if n.ip == address and n.mac]
-    return Asked(nics[0], (read_devices(parts[1]), read_devices(parts[2])), known[0] if known else "")
+    summary = parse_summary(parts[4])
+    counts = read_devices(parts[1]), read_devices(parts[2])
+    return Asked(nics[0], counts, known[0] if known else "", summary[1] if summary else None)
 
 
 def tap_and_cable(devices: Counts, network: str) -> tuple[str, str]:
@@ -163,6 +168,7 @@ class Walker:
                 seen,
                 guest=asked.counts if asked else None,
                 nic=asked.nic if asked else "",
+                received=asked.received if asked else None,
                 pod=(before, after) if before and after else None,
                 tap=tap,
                 cable=cable,
@@ -282,4 +288,5 @@ def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
         return read_asked(guest.shell.run(asking(asked), deadline=deadline).stdout, mac, asked)
 
     seen = walker.readings(ask)
-    return judged(Walk(f"VM {guest.name} on {way.segment}", way.what, stations(subject, seen), seen.unread))
+    who = f"VM {guest.name} on {way.segment}"
+    return judged(Walk(who, way.what, stations(subject, seen), seen.unread, received=seen.received))

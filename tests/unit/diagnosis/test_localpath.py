@@ -155,7 +155,7 @@ def test_the_peers_node_is_walked_too() -> None:
 
 def test_what_the_guest_says_while_it_asks() -> None:
     found = read_asked(text("acl/guest"), ACL.mac, "192.168.24.1")
-    assert (found.nic, found.target_mac) == ("enp1s0", "")
+    assert (found.nic, found.target_mac, found.received) == ("enp1s0", "", 0)
     assert found.counts[1]["enp1s0"][1] - found.counts[0]["enp1s0"][1] == 2
     with pytest.raises(ValueError, match="wanted a NIC 02:00:00:00:00:07 and its counts"):
         read_asked(text("acl/guest"), "02:00:00:00:00:07", "192.168.24.1")
