@@ -315,7 +315,8 @@ def _unready(node: Obj) -> str:
     if ready.get("status") == "True":
         return ""
     said = ready.get("message") or ready.get("reason") or "without a word"
-    return f"{node['metadata']['name']} is not Ready since {ready.get('lastTransitionTime', 'unknown')}: {said}"
+    since = ready.get("lastTransitionTime", "unknown")
+    return f"{node['metadata']['name']} is not Ready since {since}: {said.rstrip('.')}"
 
 
 def _line(error: BaseException) -> str:

@@ -38,6 +38,8 @@ class Member:
     partner: str = ""
     rx: int = 0
     tx: int = 0
+    there: bool = True
+    """Whether the node has a link of that name."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Bond:
 
 
 def _trouble(member: Member, lacp: bool) -> str:
+    if not member.there:
+        return "is not there: the node has no NIC of that name"
     if not member.link:
         return "has no link"
     return "has a link, and LACP has no partner on it" if lacp and not member.partner else ""
@@ -159,10 +163,11 @@ def _ovs_bonds(node: str, bond_show: str, lacp_show: str, links: Mapping[str, Me
         members = []
         for match in _OVS_MEMBER.finditer(text):
             nic, own = match["name"], text[match.end() :].split("\n\n", 1)[0]
-            link = links.get(nic, Member(nic))
+            link = links.get(nic, Member(nic, there=False))
             chosen = not backup or "active member" in own or "active slave" in own
             used = chosen and match["state"].startswith("enabled")
-            members.append(Member(nic, link.link, used, mine.get(nic, "") if lacp else "", link.rx, link.tx))
+            partner = mine.get(nic, "") if lacp else ""
+            members.append(Member(nic, link.link, used, partner, link.rx, link.tx, link.there))
         found.append(Bond(node, name, lacp, tuple(sorted(members, key=lambda m: m.name))))
     return found
 

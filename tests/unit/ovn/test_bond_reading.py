@@ -108,6 +108,13 @@ def test_a_member_without_a_link_does_not_work() -> None:
     assert bond.troubles[1] == "enp6s0f1 has no link"
 
 
+def test_a_member_whose_nic_has_another_name_now_is_told_from_one_without_a_link() -> None:
+    left = [link("enp6s0f1"), link("renamed0")]
+    bond = found(read_links("w1", text(left, BOND_SHOW, LACP_SHOW)), "bond1", "enp6s0f0", "enp6s0f1")
+    assert bond.troubles == ("enp6s0f0 is not there: the node has no NIC of that name",)
+    assert [m.name for m in bond.working] == ["enp6s0f1"]
+
+
 def test_a_partner_that_does_not_let_us_use_the_link_is_none() -> None:
     shown = LACP_SHOW.replace("may_enable: true", "may_enable: false")
     assert found(ovs(lacp_show=shown), "bond1", "enp6s0f0", "enp6s0f1").partners == ()
