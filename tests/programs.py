@@ -74,6 +74,14 @@ def s3_server() -> Program:
     return Program(server, dict(os.environ))
 
 
+def sshd() -> Program:
+    """OpenSSH's server; it wants to be called by its whole path."""
+    if found := shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+        return Program(Path(found), dict(os.environ))
+    root = _unpacked("openssh-server")
+    return Program(_file(root, "usr/sbin/sshd", "sshd"), {**os.environ, **environment(root)})
+
+
 def as_somebody() -> list[str]:
     """What goes before a program that refuses to be root: a user namespace in which root is somebody else.
 
