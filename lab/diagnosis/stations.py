@@ -109,14 +109,16 @@ def _between(walk: Walk, last: Station, station: Station) -> str:
 
 
 def _back(walk: Walk) -> Walk:
-    """Nothing was lost on the way out as far as it can be read: what came back, from the far end inwards."""
+    """Nothing was lost on the way out as far as it can be read: what came back, from the far end inwards.
+
+    Only an uplink knows answers from broadcasts: without its count nothing is said of the way back.
+    """
     counted = [i for i, s in enumerate(walk.stations) if s.back is not None]
-    if not counted:
+    far = counted[-1] if counted else -1
+    if far < 0 or walk.stations[far].part not in ("uplink", "cable"):
         return walk
-    far = counted[-1]
     if walk.stations[far].back == 0:
-        outside = walk.stations[far].part in ("uplink", "cable")
-        return replace(walk, beyond=outside and bool(walk.stations[far].there))
+        return replace(walk, beyond=bool(walk.stations[far].there))
     for outer, inner in zip(reversed(counted), list(reversed(counted))[1:], strict=False):
         station = walk.stations[inner]
         if station.back == 0:

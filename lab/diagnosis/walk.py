@@ -172,7 +172,7 @@ class Walker:
                 pod=(before, after) if before and after else None,
                 tap=tap,
                 cable=cable,
-                unread=tuple(self.unread),
+                unread=tuple(dict.fromkeys(self.unread)),
             )
 
     def _asked(self, ask: Callable[[], Asked]) -> Asked | None:

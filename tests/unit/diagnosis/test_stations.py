@@ -65,6 +65,11 @@ def test_frames_lost_on_the_way_back_are_looked_for_from_the_far_end() -> None:
     assert "answers to VM vm-a are lost between uplink bond2 of ovs-br1 and veth on br-int: 4 came" in found.found
 
 
+def test_without_an_uplinks_count_broadcasts_are_not_taken_for_answers() -> None:
+    unread = {"there": None, "back": None}
+    assert walked((0, {"back": 0}), (4, unread), (5, unread)).found == ""
+
+
 def test_nothing_that_comes_back_over_the_uplink_lies_beyond_it() -> None:
     found = walked((5, {"back": 0}))
     assert (found.lost, found.beyond) == (-1, True), "broadcasts of others come back all the same"

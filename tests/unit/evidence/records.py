@@ -117,6 +117,16 @@ def cause(text: str = "", node: str = "worker-2", part: str = "mapping") -> dict
     return _fact(facts.Cause(said, "VLAN 2024", "192.168.24.1", (node or "worker-2",), node, part, witnesses))
 
 
+def path() -> dict[str, Any]:
+    """A walk that ends in OVN."""
+    lines = (
+        "VM vm-a on VLAN 2024 -> gateway 192.168.24.1",
+        "     worker-2: tap tap0: 3 out, 0 back",
+        "LOST worker-2: OVN",
+    )
+    return _fact(facts.Path("vm-a", "192.168.24.1", "VLAN 2024", lines, "worker-2", "ovn"))
+
+
 def migration(number: int = 0) -> dict[str, Any]:
     """A migration with its phases."""
     names, moments = ("pending", "scheduling", "pre-copy", "switch-over", "done"), (0, 0.1, 0.7, 1.3, 1.9)

@@ -121,6 +121,15 @@ def test_html_is_one_file_that_loads_nothing_and_says_all(tmp_path: Path) -> Non
     assert page.index('id="failed"') < page.index('id="scenarios"')
 
 
+def test_a_walk_along_the_path_is_shown_station_by_station(tmp_path: Path) -> None:
+    made = records.record(tmp_path, *ALL)
+    failed = next(s for s in made.scenarios if s.verdict == "failed")
+    failed.facts = [*failed.facts, records.path()]
+    page = html.render(made)
+    assert "The path, station by station: vm-a → 192.168.24.1" in page
+    assert "LOST worker-2: OVN" in page
+
+
 def test_what_a_guest_printed_never_becomes_markup(tmp_path: Path) -> None:
     made = hostile(tmp_path)
     for page in (html.render(made), junit.render(made), markdown.render(made)):
