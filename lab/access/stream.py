@@ -7,10 +7,10 @@ binary frames are data, text frames are nothing, no channel byte (kubevirt clien
 from __future__ import annotations
 
 import json
-import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,12 +22,14 @@ from lab.access.transport import Transport
 from lab.access.websocket import open_websocket
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentTimeout, Inconclusive, ToolMissing
-from lab.core.result import CommandResult
+from lab.core.errors import EndlessOutput, EnvironmentTimeout, Inconclusive, ToolMissing
+from lab.core.result import MOST_OUTPUT, CommandResult
 
 _PLAIN = ["plain.kubevirt.io"]
 _CHANNELS = ["v5.channel.k8s.io", "v4.channel.k8s.io"]
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
+_UNREAD = 4 << 20
+"""Bytes kept of a console that nobody reads just now."""
 _VMI = "/apis/subresources.kubevirt.io/v1/namespaces/{}/virtualmachineinstances/{}"
 
 
@@ -89,7 +91,10 @@ class _Exec:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return self._end("the stream was closed")
             if opcode in (websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT) and data[:1]:
-                self._streams.setdefault(data[0], bytearray()).extend(data[1:])
+                stream = self._streams.setdefault(data[0], bytearray())
+                stream.extend(data[1:])
+                if len(stream) > MOST_OUTPUT:
+                    raise EndlessOutput(self._argv[0], self._place, stream)
             if self._deadline.expired:
                 raise self._timeout()
 
@@ -147,12 +152,18 @@ class ConsoleClosed(Exception):
 
 
 class ConsoleSocket:
-    """A byte stream to a serial console. A thread reads, so that time-outs never cut a frame."""
+    """A byte stream to a serial console. A thread reads, so that time-outs never cut a frame.
+
+    Of what a guest prints while nobody asks, the last megabytes are kept.
+    """
 
     def __init__(self, ws: Any, where: str) -> None:
         self._ws = ws
         self.where = where
-        self._queue: queue.Queue[bytes | None] = queue.Queue()
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._news = threading.Condition()
         ws.settimeout(None)
         threading.Thread(target=self._read, name=f"console {where}", daemon=True).start()
 
@@ -163,8 +174,18 @@ class ConsoleSocket:
                 if opcode == websocket.ABNF.OPCODE_CLOSE:
                     break
                 if opcode == websocket.ABNF.OPCODE_BINARY and data:
-                    self._queue.put(bytes(data))
-        self._queue.put(None)
+                    self._keep(bytes(data))
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _keep(self, piece: bytes) -> None:
+        with self._news:
+            self._pieces.append(piece)
+            self._size += len(piece)
+            while self._size > _UNREAD and len(self._pieces) > 1:
+                self._size -= len(self._pieces.popleft())
+            self._news.notify_all()
 
     def send(self, data: bytes) -> None:
         """Raises ConsoleClosed."""
@@ -175,14 +196,15 @@ class ConsoleSocket:
 
     def recv(self, seconds: float) -> bytes:
         """What arrives within so many seconds, b"" when nothing does. Raises ConsoleClosed."""
-        try:
-            data = self._queue.get(timeout=max(0.001, seconds))
-        except queue.Empty:
+        with self._news:
+            self._news.wait_for(lambda: self._pieces or self._ended, timeout=max(0.001, seconds))
+            if self._pieces:
+                data = self._pieces.popleft()
+                self._size -= len(data)
+                return data
+            if self._ended:
+                raise ConsoleClosed(f"{self.where}: the connection ended")
             return b""
-        if data is None:
-            self._queue.put(None)
-            raise ConsoleClosed(f"{self.where}: the connection ended")
-        return data
 
     def close(self) -> None:
         _close(self._ws)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from lab.core.result import CommandResult
+from lab.core.result import MOST_OUTPUT, CommandResult
 
 Verdict = Literal["failed", "broken", "inconclusive"]
 
@@ -210,6 +210,18 @@ class Inconclusive(LabError):
     """Something was seen that proves nothing; only this is worth a retry."""
 
     verdict: ClassVar[Verdict] = "inconclusive"
+
+
+class EndlessOutput(Inconclusive):
+    """A command in a guest or pod printed more than is read of one."""
+
+    def __init__(self, program: str, place: str, stream: bytes | bytearray) -> None:
+        super().__init__(
+            f"the output of {program!r} to end",
+            f"more than {MOST_OUTPUT >> 20} MiB of it; the last: {bytes(stream[-100:])!r}",
+            place,
+            "look at what runs there",
+        )
 
 
 def verdict_of(error: BaseException) -> Verdict:

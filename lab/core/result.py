@@ -45,3 +45,7 @@ def _quoted(name: str, text: str, limit: int = 4000) -> str:
         text = f"{text[: limit // 2]}\n[... {len(text) - limit} characters left out ...]\n{text[-limit // 2 :]}"
     shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
     return "\n".join(f"# {name}: {line}" for line in shown.split("\n"))
+
+
+MOST_OUTPUT = 16 << 20
+"""Bytes of one stream of a command in a guest or pod: what prints more may print without end."""

@@ -18,7 +18,7 @@ from lab.access.stream import ConsoleClosed
 from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentTimeout, GuestUnreachable, Inconclusive
-from lab.core.result import CommandResult
+from lab.core.result import MOST_OUTPUT, CommandResult
 from lab.core.wait import Periodic
 from lab.guest.login import IDLE_S, Login, answers
 from lab.guest.marker import (
@@ -40,6 +40,9 @@ _AFTER_STOP_S = 5.0
 _REOPEN_S = 0.5
 _NOW_S = 0.001
 _PIECES = 1000
+_KEPT = 1 << 16
+_MOST = 3 * MOST_OUTPUT
+"""Bytes kept while a result is waited for: a largest one, written in base64 or hex. A guest may print without end."""
 _PAYLOAD = re.compile(rb"[A-Za-z0-9+/=\s]+")
 
 
@@ -143,7 +146,7 @@ class ConsoleShell:
         try:
             self.send(line.encode() + b"\n")
             while not deadline.expired:
-                text += plain(self.recv(max(0.001, min(IDLE_S, deadline.remaining()))))
+                text = (text + plain(self.recv(max(0.001, min(IDLE_S, deadline.remaining())))))[-_KEPT:]
                 if match := answer.search(text):
                     return asked, match, clock.now()
         except ConsoleClosed as error:
@@ -204,7 +207,7 @@ class ConsoleShell:
         while mark not in plain(data):
             if until.expired:
                 raise _SessionLost(f"no answer to a typed line; the console ends with {plain(data)[-200:]!r}")
-            data += self.recv(max(0.001, min(IDLE_S, until.remaining())))
+            data = (data + self.recv(max(0.001, min(IDLE_S, until.remaining()))))[-_KEPT:]
 
     def _execute(self, script: str, deadline: Deadline) -> Delivery:
         """Types the command until it has begun once: a connection that is about to end takes lines with it."""
@@ -233,14 +236,16 @@ class ConsoleShell:
 
     def _collect(self, mark: str, script: str, deadline: Deadline) -> Delivery:
         """Waits for the result; asks for it again after damage, after a lost connection and after long silence."""
-        data = bytearray()
+        data, wanted = bytearray(), mark.encode()
         patience = Deadline.after(_SILENCE_S)
         asked = 0
         while not deadline.expired:
             try:
                 piece = self.recv(max(0.001, min(IDLE_S, deadline.remaining())))
                 data += piece
-                if b":" in piece and (found := self._look(mark, data)):
+                if len(data) > _MOST:
+                    del data[: -_MOST // 2]
+                if b":" in piece and wanted in data and (found := self._look(mark, data)):
                     return found
                 if piece and _PAYLOAD.fullmatch(piece):
                     patience = Deadline.after(_SILENCE_S * min(4, 1 + asked))
@@ -296,7 +301,7 @@ class ConsoleShell:
                 self.send(f' cat "$VLD/o" "$VLD/e" | tail -c 1000; echo {mark[:3]}\'\'{mark[3:]}\n'.encode())
                 data = b""
                 while not grace.expired and mark not in plain(data):
-                    data += self.recv(IDLE_S)
+                    data = (data + self.recv(IDLE_S))[-_KEPT:]
                 so_far = plain(data).partition(mark)[0].partition("\n")[2]
             else:
                 self._ready = False

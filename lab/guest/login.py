@@ -53,7 +53,7 @@ def answers(stream: ByteStream, deadline: Deadline) -> bool:
     data = b""
     until = deadline.sub(_PROBE_S)
     while not until.expired:
-        data += stream.recv(max(0.001, min(IDLE_S, until.remaining())))
+        data = (data + stream.recv(max(0.001, min(IDLE_S, until.remaining()))))[-_KEEP:]
         if mark in plain(data):
             read_until_quiet(stream, _QUIET_S / 2, until)
             return True

@@ -18,8 +18,8 @@ import paramiko
 
 from lab.core import process, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentTimeout, GuestUnreachable, Inconclusive
-from lab.core.result import CommandResult
+from lab.core.errors import EndlessOutput, EnvironmentTimeout, GuestUnreachable, Inconclusive
+from lab.core.result import MOST_OUTPUT, CommandResult
 from lab.guest.keys import HostKeys, RunKey
 
 _HANDSHAKE_S = 20.0
@@ -194,6 +194,7 @@ class _Execution:
         self._start = start
         self._out = bytearray()
         self._err = bytearray()
+        self._endless = bytearray()
         self._stop = threading.Event()
 
     def finish(self, deadline: Deadline) -> CommandResult:
@@ -206,11 +207,14 @@ class _Execution:
             errors.start()
             self._read(channel.recv, self._out, deadline)
             errors.join()
-            channel.status_event.wait(max(0.05, deadline.remaining()))
+            if not self._endless:
+                channel.status_event.wait(max(0.05, deadline.remaining()))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(error) from error
         finally:
             self._stop.set()
+        if self._endless:
+            raise EndlessOutput(self._argv[0], self._place, self._endless)
         if not channel.exit_status_ready() and not channel.closed:
             raise EnvironmentTimeout(
                 f"{self._script[:80]} on {self._place}",
@@ -241,6 +245,9 @@ class _Execution:
             if not piece:
                 return
             into += piece
+            if len(into) > MOST_OUTPUT:
+                self._endless = into
+                self._stop.set()
 
     def _lost(self, error: Exception | None) -> Inconclusive:
         why = (str(error) or type(error).__name__) if error else "no exit status came"
