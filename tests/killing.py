@@ -16,13 +16,18 @@ from lab.access import kubeconfig
 from lab.access.client import Client
 from lab.access.kinds import NNS
 from lab.access.transport import Transport
+from lab.core.errors import LabError
+from lab.evidence.reading import load
 from lab.topology import snapshot
+from tests import victims
 from tests.conftest import PLAIN_ENV, ROOT, VIRTLAB, RunningLab
 
 Obj = dict[str, Any]
 State = dict[str, str]
 TARGET = ("--target", "targets/embedded.yaml")
 SETTLED_S = 60.0
+ENDS_S = 400.0
+"""So long a run may take to see that what it runs on is gone, and to give up."""
 NONE = subprocess.DEVNULL
 RESTLESS = frozenset({
     ("", "events"), ("events.k8s.io", "events"), ("nmstate.io", "nodenetworkstates"), ("", "componentstatuses"),
@@ -77,6 +82,48 @@ def run_and_kill(
             assert time.monotonic() < end, f"{words}: {made} of {after} requests in {patience_s:g} s"
             time.sleep(0.01)
     return False
+
+
+def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folder: Path) -> tuple[bool, list[str]]:
+    """Run features and kill -9 a victim after so many requests: (whether it came to that, what is wrong about the end).
+
+    A run that is not killed itself must end by itself, with a verdict and without a traceback.
+    """
+    since, end = lab.audit_log.stat().st_size if lab.audit_log.exists() else 0, time.monotonic() + ENDS_S
+    argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
+    log, hit = folder.parent / "killed.log", False
+    known = set(folder.glob("*/run.json"))
+    which = after
+    with log.open("w") as said, subprocess.Popen(
+        argv, cwd=ROOT, env={**PLAIN_ENV, **lab.env}, stdout=said, stderr=said, stdin=NONE
+    ) as run:  # fmt: skip
+        while run.poll() is None and time.monotonic() < end:
+            if not hit and requests_of(lab, since) >= after:
+                pids = [run.pid] if victim == "run" else victims.find(lab, victim, which)
+                victims.kill(pids)
+                hit = bool(pids)
+            time.sleep(0.01)
+        hung = run.poll() is None
+        run.kill()
+    wrong = [f"the run did not end in {ENDS_S:g} s"] * hung
+    wrong += [f"a traceback: {log.read_text()[-600:]}"] * ("Traceback" in log.read_text())
+    for path in set(folder.glob("*/run.json")) - known:
+        wrong += _misrecorded(path, run.returncode, "killed" if victim == "run" and hit else "")
+    return hit, wrong
+
+
+def _misrecorded(path: Path, code: int, state: str) -> list[str]:
+    """What a record must not say after such an end."""
+    try:
+        record = load(path)
+    except LabError as error:
+        return [f"the record cannot be read: {error}"]
+    if state == "killed":
+        return [f"the record says {record.state}"] * (record.state != state)
+    under_way = [step.name for one in record.scenarios for step in one.steps if step.status == "running"]
+    wrong = [f"the record says {record.state}"] * (record.state not in ("finished", "interrupted"))
+    wrong += [f"steps that still run: {under_way}"] * bool(under_way)
+    return wrong + [f"the exit code {code}, of the record {record.exit_code}"] * (code != record.exit_code)
 
 
 class Cluster:

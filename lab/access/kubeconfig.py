@@ -17,6 +17,7 @@ from kubernetes.config import incluster_config
 
 from lab.access.proxy import choose, headers
 from lab.core.errors import UsageError
+from lab.core.yamls import reading
 
 _ADVICE = (
     "start an embedded lab (virtlab up) and use its target (targets/embedded.yaml), "
@@ -85,7 +86,8 @@ def _of_this_pod(proxy: str) -> Any:
 
 def _check_shape(path: Path, context: str) -> None:
     try:
-        data = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        data = reading(lambda: yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -7,16 +7,21 @@ lab/nmstate/manifest.py). Here goes what only a stranger's manifest has: disks t
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from lab.access.kinds import Obj
 from lab.cases.document import FILE, Case
 from lab.core.errors import UsageError
+from lab.core.yamls import reading
 from lab.kubevirt import manifest
 from lab.multus import attachment
 
@@ -48,10 +53,12 @@ def read(places: Sequence[Path]) -> Objects:
         UsageError: a file is no YAML, is too large, or an object has no kind or name, or one name is there twice.
     """
     found = Objects()
+    stated: list[tuple[Obj, str, str, Path]] = []
     rooms = {POLICY: found.policies, NAD: found.nads, VM: found.vms}
     for path in (path for place in places for path in _files(place)):
         for body in _documents(path):
-            kind, name = str(body.get("kind", "")), str((body.get("metadata") or {}).get("name", ""))
+            meta = body.get("metadata")
+            kind, name = str(body.get("kind", "")), str((meta if isinstance(meta, dict) else {}).get("name", ""))
             if not kind or not name:
                 raise UsageError("objects with a kind and a name", f"kind {kind!r}, name {name!r}", str(path))
             if kind not in rooms:
@@ -59,8 +66,27 @@ def read(places: Sequence[Path]) -> Objects:
             elif name in rooms[kind]:
                 raise UsageError(f"each {kind} once", f"{name} is there twice", str(path), "take one out")
             else:
+                stated.append((body, kind, name, path))
                 rooms[kind][name] = _plain(body)
+    for one in stated:
+        _check(*one)
     return found
+
+
+@cache
+def _rules(kind: str) -> Draft202012Validator:
+    rules: Obj = json.loads(Path(__file__).with_name("objects.schema.json").read_text(encoding="utf-8"))
+    return Draft202012Validator({**rules, "allOf": [{"$ref": "#/$defs/object"}, {"$ref": f"#/$defs/{kind}"}]})
+
+
+def _check(body: Obj, kind: str, name: str, path: Path) -> None:
+    """Raises UsageError for the first part that is not of the type that its kind has there."""
+    error = best_match(_rules(kind).iter_errors(body))
+    if error is not None:
+        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+        found = repr(error.instance)[:100] if error.validator != "required" else error.message
+        wanted = "what its kind has there" if error.validator == "required" else error.message.rpartition("is not ")[2]
+        raise UsageError(f"{kind} {name[:80]!r}, {where or 'its top'}: {wanted[:100]}", found, str(path))
 
 
 def _files(place: Path) -> list[Path]:
@@ -73,7 +99,8 @@ def _documents(path: Path) -> Iterator[Obj]:
     if path.stat().st_size > LIMIT:
         raise UsageError(f"a file of at most {LIMIT >> 20} MiB", f"{path.stat().st_size} bytes", str(path))
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        documents = reading(lambda: list(yaml.safe_load_all(text)))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

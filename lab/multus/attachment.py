@@ -48,10 +48,17 @@ def config_of(nad: Obj) -> dict[str, Any]:
     where = f"NetworkAttachmentDefinition {nad.get('metadata', {}).get('name')}, spec.config"
     try:
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("a CNI configuration in JSON", f"{error}: {text[:200]!r}", where) from error
     if not isinstance(config, dict):
         raise UsageError("a CNI configuration (a JSON object)", f"{text[:200]!r}", where)
+    plugins = config.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(plugin, dict) for plugin in plugins):
+        raise UsageError("a CNI configuration whose plugins are JSON objects", f"{plugins!r}"[:200], where)
+    for holder in (config, *plugins):
+        for key in ("vlanID", "vlan"):
+            if not isinstance(holder.get(key) or 0, int):
+                raise UsageError(f"a number for {key}", f"{holder[key]!r}"[:200], where)
     return config
 
 

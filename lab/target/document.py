@@ -13,6 +13,7 @@ from typing import TypeVar
 import yaml
 
 from lab.core.errors import UsageError
+from lab.core.yamls import reading
 from lab.target import form
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ def read(path: Path, what: str = "a target file", rules: Path = form.SCHEMA) -> 
     except UnicodeDecodeError as error:
         raise UsageError(what, f"it is no UTF-8 text: {error}", str(path), _there(path)) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = reading(lambda: yaml.compose(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise _no_yaml(path, text, what, error) from error
     if node is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -83,7 +84,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*place, number)) for number, item in enumerate(node.value)]
         kind = node.tag.rpartition(":")[2]
-        if kind == "int" and node.value.lstrip("-").isdecimal():
+        if kind == "int" and re.fullmatch(r"-?[0-9]{1,18}", node.value):
             return int(node.value)
         # Anything else that YAML has a type for (a date, a float) was meant as it was typed.
         return {"null": None, "bool": str(node.value).lower() in ("true", "yes", "on")}.get(kind, str(node.value))

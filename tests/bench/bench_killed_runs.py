@@ -1,6 +1,10 @@
-"""Thirty kills at random points of all kinds of scenarios: after each the cluster must be what it was (`make bench`).
+"""Fifty kills at random points of all kinds of scenarios: of the run, the supervisor, a node, a QEMU (`make bench`).
 
-VIRTLAB_SEED chooses other points; each is printed with what was removed.
+Whatever is killed: the next command works, the record can be read and says how far the run came, nothing is left.
+After the death of a run, a node or a QEMU the cluster is cleaned and must be what it was; after the supervisor's every
+process, port and mount of the lab must be gone, and a new one come up.
+
+VIRTLAB_SEED chooses other points, VIRTLAB_TIMES how many, VIRTLAB_VICTIMS of which (`run,supervisor,node,qemu`).
 """
 
 from __future__ import annotations
@@ -8,15 +12,17 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests import killing
+from tests import killing, victims
 from tests.conftest import RunningLab, lab_up
 
 pytestmark = pytest.mark.lab
-SEED, TIMES = int(os.environ.get("VIRTLAB_SEED", "1")), int(os.environ.get("VIRTLAB_TIMES", "30"))
+SEED, TIMES = int(os.environ.get("VIRTLAB_SEED", "1")), int(os.environ.get("VIRTLAB_TIMES", "50"))
+VICTIMS = os.environ.get("VIRTLAB_VICTIMS", "run,run,supervisor,node,qemu").split(",")
 RUNS = (
     (("features/linux_bridge",), 180),
     (("features/bonding", "-k", "LACP_is_negotiated or survives_the_loss"), 220),
@@ -29,41 +35,62 @@ RUNS = (
     (("features/pod_network",), 200),
 )
 """Features, and about how many requests each makes."""
+WITH_VMS = tuple(entry for entry in RUNS if entry[0][0].endswith(("localnet_coe", "migration_traffic", "pod_network")))
+UP = ("--nmstate", "0.83")
+"""One that takes the documented policies as they are."""
 
 
-def points() -> list[tuple[tuple[str, ...], int]]:
-    choose = random.Random(SEED)
-    return [(words, choose.randrange(20, most)) for words, most in (choose.choice(RUNS) for _ in range(TIMES))]
+def points() -> list[tuple[str, tuple[str, ...], int]]:
+    choose, found = random.Random(SEED), []
+    for _ in range(TIMES):
+        victim = choose.choice(VICTIMS)
+        words, most = choose.choice(WITH_VMS if victim == "qemu" else RUNS)
+        found.append((victim, words, choose.randrange(20, most)))
+    return found
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """One that takes the documented policies as they are."""
-    with lab_up(tmp_path_factory.mktemp("lab"), "--nmstate", "0.83") as made:
+    with lab_up(tmp_path_factory.mktemp("lab"), *UP) as made:
         yield made
 
 
-def test_thirty_kills(lab: RunningLab) -> None:
+def test_kills(lab: RunningLab) -> None:
+    bad, killed = [], Counter[str]()
     cluster = killing.Cluster(lab)
-    before, bad, killed = cluster.state(), [], 0
+    before = cluster.state()
     assert not cluster.unread()
-    for number, (words, after) in enumerate(points(), 1):
+    for number, (victim, words, after) in enumerate(points(), 1):
         began = time.monotonic()
-        was_killed = killing.run_and_kill(lab, words, after, lab.folder / "killed")
-        killed += was_killed
+        everything, port = victims.descendants(int(victims.facts(lab)["pid"])), int(victims.facts(lab)["port"])
+        hit, wrong = killing.struck(lab, victim, words, after, lab.folder / "killed")
+        killed[victim] += hit
         middle = time.monotonic()
-        done = lab.virtlab("clean", *killing.TARGET, "--all", timeout=900)
-        cleaned = time.monotonic()
-        left = cluster.differences(before) if done.returncode == 0 else [done.stderr.strip()]
-        how = f"killed after {after} requests" if was_killed else "ended before"
-        print(
-            f"{number:2} {' '.join(words)}: {how} ({middle - began:.0f} s), clean {cleaned - middle:.1f} s: "
-            f"{', '.join(done.stdout.split(chr(10)))} -> {'as before' if not left else '; '.join(left)}",
-            flush=True,
-        )
-        if left:
-            bad.append((words, after, left))
+        if victim == "supervisor" and hit:
+            wrong += victims.left_of(lab, everything, port) + _anew(lab)
+            cluster = killing.Cluster(lab)
             before = cluster.state()
-    print(f"{killed} of {TIMES} runs were killed, {len(bad)} clusters were not as before")
+        else:
+            done = lab.virtlab("clean", *killing.TARGET, "--all", timeout=900)
+            wrong += cluster.differences(before) if done.returncode == 0 else [f"clean: {done.stderr.strip()}"]
+        ended = f"killed after {after} requests" if hit else "ended before"
+        print(
+            f"{number:2} {victim} in {' '.join(words)}: {ended} ({middle - began:.0f} s), then "
+            f"{time.monotonic() - middle:.1f} s -> {'; '.join(wrong) or 'as before'}", flush=True,
+        )  # fmt: skip
+        if wrong:
+            bad.append((victim, words, after, wrong))
+            before = cluster.state()
+    print(f"killed: {dict(killed)} in {TIMES} runs; {len(bad)} left something or were not as before")
     assert bad == []
-    assert killed > TIMES * 0.7
+    assert killed.total() > TIMES * 0.7
+
+
+def _anew(lab: RunningLab) -> list[str]:
+    """The commands that follow the death of a lab."""
+    said = lab.virtlab("status")
+    wrong = [] if "down" in said.stdout and said.returncode == 1 else [f"status: {said.returncode} {said.stdout}"]
+    up = lab.virtlab("up", *UP, timeout=300)
+    clean = lab.virtlab("clean", *killing.TARGET, "--list")
+    wrong += [f"up: {up.stderr.strip()}"] * (up.returncode != 0)
+    return wrong + [f"clean: {clean.stdout}{clean.stderr}"] * (clean.stdout != "nothing was left\n")

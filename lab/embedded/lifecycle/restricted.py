@@ -39,7 +39,8 @@ def read(path: Path) -> list[Obj]:
     wanted = "wanted a manifest of one ServiceAccount and its roles"
     try:
         found = [obj for obj in yaml.safe_load_all(path.read_text(encoding="utf-8")) if obj]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        # PyYAML lets errors of its constructors through: a wrong number, a wrong date, brackets within brackets.
         raise UsageError(wanted, " ".join(str(error).split()), where=str(path)) from error
     kinds = [str(obj.get("kind")) if isinstance(obj, dict) else type(obj).__name__ for obj in found]
     if others := sorted(set(kinds) - set(KINDS)):
