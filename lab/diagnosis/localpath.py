@@ -206,7 +206,9 @@ def _patch(subject: Subject, seen: Readings, after: Looked, bridge: str) -> Stat
         if heard
         else f"{bridge} did not learn {subject.mac} on it"
     )
-    return Station(f"patch port on {bridge}", node, "bridge" if wrong else "patch", len(heard), None, said, wrong)
+    # A bridge whose flows send frames on without the MAC table learns nobody: then only flows behind it can tell.
+    there = len(heard) if heard or seen.flows is not None else None
+    return Station(f"patch port on {bridge}", node, "bridge" if wrong else "patch", there, None, said, wrong)
 
 
 def _uplink(subject: Subject, seen: Readings, before: Looked, after: Looked, bridge: str) -> Station:

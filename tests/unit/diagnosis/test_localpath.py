@@ -47,6 +47,11 @@ def test_the_same_frames_seen_on_the_uplink_would_clear_ovn_of_it() -> None:
     assert walked(ACL, replace(seen, flows=(out,))).beyond
 
 
+def test_a_mac_table_alone_proves_no_loss() -> None:
+    seen = replace(whole("acl", ACL), flows=None, trace=None)
+    assert walked(ACL, seen).lost == -1
+
+
 def test_a_port_that_lost_its_logical_port_is_named_in_ovns_words() -> None:
     found = walked(UNPLUGGED, whole("unplugged", UNPLUGGED)).found
     assert found.startswith("worker-3: the logical port virtlab.vm.on.vlan.2024.reaches.th.sct37.vlan.2024_virtlab-vm")
