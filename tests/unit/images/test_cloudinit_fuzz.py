@@ -25,7 +25,7 @@ NETWORK = {
         "eth0": {
             "match": {"macaddress": "02:00:00:00:00:01"}, "dhcp4": True,
             "addresses": ["10.0.0.1/24"],
-            "routes": [{"to": "default", "via": "192.168.24.1"}], "nameservers": {"addresses": ["8.8.8.8"]}, "mtu": 1400,
+            "routes": [{"to": "default", "via": "192.168.24.1"}], "mtu": 1400,
         }
     },
 }  # fmt: skip
