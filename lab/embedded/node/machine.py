@@ -1,7 +1,7 @@
 """The node's place on the machine network: its address comes by DHCP, as an installer leaves a node.
 
 The client is the one that policies use, so that a policy can take the address over. It must not touch a node that
-is configured already: the agent may have been started again.
+is configured already: the agent may have been started again, alone or with all of the node's processes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ LEASE_SECONDS = 30.0
 
 async def take_address(node: NodeSpec, dhcp: DhcpClients) -> None:
     """Let the machine NIC ask for its address. Raises LabError without one, or with another than the node's."""
+    await dhcp.revive(LEASE_SECONDS)
     if dhcp.running() or node.machine_ip in await _addresses():
         return
     found = await dhcp.start(MACHINE_NIC, LEASE_SECONDS)

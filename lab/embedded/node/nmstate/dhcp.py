@@ -109,6 +109,12 @@ class DhcpClients:
                 await asyncio.wait_for(asyncio.shield(process.wait()), min(0.02, left))
         return lease.read_text().split()[0]
 
+    async def revive(self, wait: float) -> None:
+        """Start those again that nobody stopped and that run no more: they were killed with all of the node."""
+        for name in sorted(path.stem for path in self.folder.glob("*.pid")):
+            if self._pid(name) is None:
+                await self.start(name, wait, resume=True)
+
     async def stop(self, name: str) -> None:
         """End the client of ``name``; none is no error. Its lease is kept, for a ``start`` that resumes."""
         pid = self._pid(name)
