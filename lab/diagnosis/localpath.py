@@ -173,21 +173,22 @@ def _logical(subject: Subject, seen: Readings, port: SwitchPort) -> Station:
 
 def dropped(subject: Subject, trace: Trace, logical: str) -> str:
     """Why a trace ends in br-int, in words; empty when it is not OVN that drops."""
+    who = f"{subject.vm} on {subject.segment}"
     if trace.bridge not in ("", INTEGRATION):
-        return f"{subject.node}: {trace.bridge} drops frames of {subject.vm} ({subject.segment})"
+        return f"{subject.node}: {trace.bridge} drops frames of {who}"
     if trace.enabled is False:
-        return f"{subject.node}: the logical port of VM {subject.vm} is disabled, OVN drops what it sends ({logical})"
+        return f"{subject.node}: the logical port of VM {who} is disabled, OVN drops what it sends ({logical})"
     stage = trace.stage
     if stage is not None and stage.name == "ls_in_apply_port_sec":
         may = ", ".join(trace.security) or "none"
         return (
-            f"{subject.node}: OVN's port security drops frames of {subject.vm}: it may send from {may}, "
+            f"{subject.node}: OVN's port security drops frames of {who}: it may send from {may}, "
             f"and sends from {subject.mac}"
         )
     if stage is not None and "drop" in stage.action:
         text = str(stage).replace(f'"{logical}"', f"the port of {subject.vm}")
-        return f"{subject.node}: OVN drops frames of {subject.vm} in {text}"
-    return f"{subject.node}: br-int sends frames of {subject.vm} nowhere: the network has no port there to leave by"
+        return f"{subject.node}: OVN drops frames of {who} in {text}"
+    return f"{subject.node}: br-int sends frames of {who} nowhere: the network has no port there to leave by"
 
 
 def _patch(subject: Subject, seen: Readings, after: Looked, bridge: str) -> Station:

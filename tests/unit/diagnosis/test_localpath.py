@@ -31,7 +31,7 @@ def answered(seen: Readings) -> Readings:
 def test_an_acl_that_drops_is_named_with_its_stage_and_match() -> None:
     found = walked(ACL, whole("acl", ACL))
     assert found.found == (
-        "worker-2: OVN drops frames of vm-a in ls_in_acl (priority 2001: inport == the port of vm-a)"
+        "worker-2: OVN drops frames of vm-a on VLAN 2024 in ls_in_acl (priority 2001: inport == the port of vm-a)"
     )
     assert getattr(found.found, "part", "") == "ovn"
     counts = [(s.there, s.back) for s in found.stations]
@@ -88,10 +88,13 @@ def test_a_bridge_without_mapping_patch_or_uplink_says_so() -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("acl/trace", "OVN drops frames of vm-a in ls_in_acl (priority 2001: inport == the port of vm-a)"),
-        ("disabled/trace", f"the logical port of VM vm-a is disabled, OVN drops what it sends ({PORT})"),
+        ("acl/trace", "OVN drops frames of vm-a on VLAN 2024 in ls_in_acl (priority 2001: inport == the port of vm-a)"),
+        ("disabled/trace", f"the logical port of VM vm-a on VLAN 2024 is disabled, OVN drops what it sends ({PORT})"),
         ("security/trace", f"may send from 02:00:00:00:00:99, and sends from {ACL.mac}"),
-        ("trace-nowhere", "br-int sends frames of vm-a nowhere: the network has no port there to leave by"),
+        (
+            "trace-nowhere",
+            "br-int sends frames of vm-a on VLAN 2024 nowhere: the network has no port there to leave by",
+        ),
     ],
 )
 def test_a_trace_that_drops_says_why(case: str, words: str) -> None:

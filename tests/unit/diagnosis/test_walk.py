@@ -98,7 +98,7 @@ def test_a_walk_asks_guest_pod_and_node_and_tells_the_record(tmp_path: Path) -> 
     finally:
         end()
     assert found.unread == ()
-    assert "worker-2: OVN drops frames of vm-a in ls_in_acl" in found.found
+    assert "worker-2: OVN drops frames of vm-a on VLAN 2024 in ls_in_acl" in found.found
     pods = {"devices": ACL.pod, **dict.fromkeys(("look", "zone", "flows", "trace"), "ovnkube-node-w2")}
     assert {(pod, what) for pod, what in cluster.asked} == {(pod, what) for what, pod in pods.items()}
     (path,) = [fact for fact in told if isinstance(fact, facts.Path)]
