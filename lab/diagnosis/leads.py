@@ -8,7 +8,7 @@ LEADS = {
     "ovn": "on {node}: ovn-nbctl show; ovs-appctl ofproto/trace br-int; ovn-sbctl lflow-list: path.txt has the stage",
     "mapping": "on {node}: ovs-vsctl get Open_vSwitch . external_ids:ovn-bridge-mappings; kubectl get nnce",
     "patch": "on {node}: ovs-vsctl show; the log of ovn-controller",
-    "bridge": "on {node}: ovs-vsctl list Port (status:stp_state); ports listen and learn for 30 s",
+    "bridge": "on {node}: ovs-vsctl list Port (status:stp_state), or bridge -d link; ports listen and learn for 30 s",
     "uplink": "on {node}: ip link; ovs-vsctl show; kubectl get nns {node} -o yaml",
     "cable": "the switch ports of {node}: is {segment} allowed on its trunk, do bond and LACP agree on both sides?",
     "network": "the switch: is {segment} there at all, and allowed on every worker's trunk?",
