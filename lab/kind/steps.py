@@ -1,7 +1,7 @@
 """Which steps make a cluster, in which order, and what each waits for; and which undo it. Data only.
 
-The order is that of needs: OVN-Kubernetes with several networks watches kinds that Multus and IPAMClaims bring, nodes
-are Ready with it only, and nothing but what uses the host's network runs before.
+The order is that of needs: OVN-Kubernetes with several networks watches attachments, IPAMClaims and policies for them,
+nodes are Ready with it only, and nothing but what uses the host's network runs before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lab.kind.checks import DAEMONSET, DEPLOYMENT, all_of, conditioned, rolled_o
 from lab.kind.versions import FOLDER, Versions
 from lab.kind.words import Action, Answer, Command, Step, Wait, Write, engine_exec
 
-BUILD_S, CREATE_S, ROLLOUT_S, KUBEVIRT_S, FETCH_S = 1800.0, 900.0, 900.0, 1200.0, 600.0
+BUILD_S, CREATE_S, ROLLOUT_S, KUBEVIRT_S, FETCH_S = 3600.0, 900.0, 900.0, 1200.0, 600.0
 MODULES = ("openvswitch", "geneve", "bonding", "8021q", "tun")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 OVN = "ovn-kubernetes"
@@ -150,7 +150,7 @@ def _labels(wanted: Wanted) -> Step:
 def _multus(wanted: Wanted) -> Step:
     parts, folder = wanted.versions.parts, wanted.state / "multus"
     return Step("multus", "attachments, and the kinds that OVN-Kubernetes watches", (
-        *(wanted.apply("-f", manifest) for manifest in parts["ipamclaims"].manifests),
+        *(wanted.apply("-f", url) for name in ("ipamclaims", "multi-networkpolicy") for url in parts[name].manifests),
         Write(folder / "kustomization.yaml", files.multus(parts["multus"])),
         wanted.apply("-k", str(folder)),
         Wait(CRD, "network-attachment-definitions.k8s.cni.cncf.io", "", "established", conditioned("Established"), 60),

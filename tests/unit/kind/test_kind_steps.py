@@ -115,7 +115,8 @@ def test_everything_is_made_once_in_the_order_of_needs_and_removed(programs: Pro
     parts = load().parts
     state = tmp_path / "state/virtlab/kind/virtlab"
     assert applied == [
-        *parts["ipamclaims"].manifests, *parts["kubernetes-nmstate"].manifests, str(state / "nmstate.yaml"),
+        *parts["ipamclaims"].manifests, *parts["multi-networkpolicy"].manifests,
+        *parts["kubernetes-nmstate"].manifests, str(state / "nmstate.yaml"),
         *parts["kubevirt"].manifests, str(state / "kubevirt.yaml"),
     ]  # fmt: skip
     (helm,) = said(programs, "helm")
