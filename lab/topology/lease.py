@@ -23,6 +23,8 @@ from lab.core.names import ownership
 NAME, NAMESPACE = "virtlab", "default"
 DURATION_S = 40
 RENEW_S = 10.0
+JOINED_S = 2.0
+"""How often a worker looks whether its run still holds the cluster."""
 ALONE = "to be the only run on this cluster"
 
 
@@ -37,6 +39,7 @@ class RunLease:
         self._stop = threading.Event()
         self._lost = ""
         self._joined = False
+        self._heir = ""
         self.replaced = False
         """Whether another run held it that did not give it back."""
         self._thread = threading.Thread(target=self._keep_on, name="lease", daemon=True)
@@ -68,9 +71,12 @@ class RunLease:
     def join(self, holder: str) -> None:
         """Be a worker of the run that holds the cluster: another process renews its lease and gives it back.
 
+        When that process dies its workers put everything back; one of them holds the cluster until then.
+
         Raises ClusterBusy when that run does not hold it (any more).
         """
-        self._holder, self._joined = holder, True
+        self._heir, self._holder, self._joined = self._holder, holder, True
+        self._renew_s = min(self._renew_s, JOINED_S)
         self._renew()
         self.check()
         self._thread.start()
@@ -112,9 +118,13 @@ class RunLease:
             self._lost = holder
             return
         if self._joined:
-            return
+            if not _ended_here(holder):
+                return
+            found["spec"]["holderIdentity"] = self._heir
         found["spec"]["renewTime"] = stamp(datetime.now(UTC))
         self._client.update(found)
+        if self._joined:
+            self._holder, self._joined = self._heir, False
 
     def check(self) -> None:
         """Raises ClusterBusy when the lease was taken from this run."""

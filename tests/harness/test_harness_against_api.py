@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -311,6 +312,23 @@ def test_workers_share_the_hold_of_their_run_and_end_with_it(client: Client) -> 
     assert client.get(LEASE, "virtlab", "default")["spec"]["renewTime"] != since["spec"]["renewTime"]
     other.release()
     run.release()
+
+
+def test_a_worker_holds_the_cluster_for_a_run_that_died_until_it_has_put_everything_back(client: Client) -> None:
+    with subprocess.Popen(["sleep", "100"]) as died:
+        holder = f"r1 {socket.gethostname()} {died.pid}"
+        RunLease(client, "r1").acquire()
+        client.patch(LEASE, "virtlab", "default", {"spec": {"holderIdentity": holder}})
+        worker = RunLease(client, "r1.1", renew_s=0.05)
+        worker.join(holder)
+        died.kill()
+    inherited = lambda lease: Seen("", (lease or {})["spec"]["holderIdentity"].startswith("r1.1 "))  # noqa: E731
+    client.wait_for(LEASE, "virtlab", "default", "inherited", inherited, deadline=Deadline.after(10))
+    with pytest.raises(ClusterBusy, match=r"r1\.1 .* holds it since"):
+        RunLease(client, "r2").acquire()
+    worker.check()
+    worker.release()
+    assert client.find(LEASE, "virtlab", "default") is None
 
 
 def test_what_a_dead_worker_left_is_removed_and_the_others_keep_theirs(client: Client) -> None:
