@@ -18,7 +18,8 @@ PRIVILEGED = {
     **{f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")},
     "security.openshift.io/scc.podSecurityLabelSync": "false",
 }
-"""Residents give their own interface an address, which needs NET_ADMIN; OpenShift would take that level back."""
+"""Residents give their own interface an address, which needs NET_ADMIN; launchers have no seccomp profile, so KubeVirt
+asks for such namespaces, too. OpenShift would take that level back."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,7 @@ class Ground:
         self.client.create(namespace(self.name, self.run_id))
 
 
-def namespace(name: str, run_id: str, *, privileged: bool = True) -> Obj:
-    """A namespace of this run; a *privileged* one is for our own pods, which may have NET_ADMIN there.
-
-    One for VMs alone says nothing of Pod Security: what the cluster wants of everybody's holds for it.
-    """
-    labels = dict(PRIVILEGED) if privileged else {}
-    return owned({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, run_id)
+def namespace(name: str, run_id: str) -> Obj:
+    """A namespace of this run, whose pods are taken whatever the cluster wants of namespaces that say nothing."""
+    meta = {"name": name, "labels": dict(PRIVILEGED)}
+    return owned({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, run_id)

@@ -193,7 +193,7 @@ class Scene:
         if not self._made:
             mine = self.namespace
             self.site.undo.push(f"namespace {mine}", lambda d: client.delete(NAMESPACE, mine, wait=d))
-            client.create(namespace(mine, run, privileged=False))
+            client.create(namespace(mine, run))
             self._made = True
 
     def _network(self, name: str) -> None:
