@@ -81,6 +81,11 @@ def _up(made: argparse.ArgumentParser) -> None:
         "--nmstate", metavar="RELEASE", help="the kubernetes-nmstate to play, 0.83 to 0.86 (default: 0.86)"
     )
     made.add_argument("--kubevirt", metavar="RELEASE", help="the KubeVirt to play, 1.3 to 1.9 (default: 1.8)")
+    made.add_argument(
+        "--pod-security",
+        choices=["privileged", "baseline", "restricted"],
+        help="the Pod Security Standard that namespaces enforce which name none (default: privileged)",
+    )
     made.add_argument("--offline", action="store_true", help="use what is in the cache, download nothing")
     made.add_argument(
         "--ovnk-bug",

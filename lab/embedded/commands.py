@@ -38,12 +38,13 @@ def _up(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         nmstate=NEWEST if arguments.nmstate is None else arguments.nmstate,
         kubevirt=KUBEVIRT if arguments.kubevirt is None else arguments.kubevirt,
+        pod_security=arguments.pod_security or "privileged",
     )
     bugs = _known_bugs(arguments.ovnk_bug)
     if arguments.plan:
         print(plan(spec))
         return 0
-    asked = frozenset(name for name in ("nmstate", "kubevirt") if getattr(arguments, name) is not None)
+    asked = frozenset(name for name in ("nmstate", "kubevirt", "pod_security") if getattr(arguments, name) is not None)
     options = Options(offline=arguments.offline, asked=asked, roles=_roles(arguments))
     facts = up(spec, options, _say)
     for bug in bugs:

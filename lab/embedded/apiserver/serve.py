@@ -23,6 +23,7 @@ from lab.embedded.apiserver.deletes import Deleter
 from lab.embedded.apiserver.lifecycle import COLLECTOR, Lifecycle
 from lab.embedded.apiserver.pki import Pki
 from lab.embedded.apiserver.podops import PodOperations
+from lab.embedded.apiserver.podsecurity import PodSecurity
 from lab.embedded.apiserver.proxying import Proxy
 from lab.embedded.apiserver.requests import Call, User, expect_object
 from lab.embedded.apiserver.resources import Registry
@@ -31,6 +32,7 @@ from lab.embedded.apiserver.store import Store
 from lab.embedded.apiserver.strategies import builtin_strategies
 from lab.embedded.apiserver.tokens import TokenIssuer
 from lab.embedded.apiserver.writes import Writer
+from lab.embedded.model.spec import Level
 
 Obj = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class ApiConfig:
     unaudited: Collection[str] = ()
     troubled: bool = False
     """Whether what `trouble` does may be switched on, by SIGHUP to this process."""
+    pod_security: Level = "privileged"
+    """What namespaces enforce that say nothing of it."""
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
     crds: Path = Path(__file__).parent / "crds"
 
@@ -122,7 +126,8 @@ def _assemble(config: ApiConfig) -> tuple[Parts, Webhooks]:
     for resource in builtin.builtin_resources():
         registry.add(resource)
     webhooks = Webhooks(store, registry)
-    writer = Writer(store, registry, webhooks, {**builtin_strategies(), crd.COLLECTION: crd.CrdStrategy()})
+    admission = PodSecurity(webhooks, store, config.pod_security)
+    writer = Writer(store, registry, admission, {**builtin_strategies(), crd.COLLECTION: crd.CrdStrategy()})
     deleter = Deleter(writer)
     proxy = Proxy(store, config.pki.ca, config.agent_token)
     tokens = TokenIssuer(store)

@@ -68,6 +68,7 @@ async def apiserver(layout: Layout, spec: LabSpec, sockets: list[socket.socket])
             advertise=(API_ADDRESS, API_PORT),
             unserved=spec.release.unserved,
             troubled=True,
+            pod_security=spec.pod_security,
             absent=spec.virtualization.absent,
         )
     )

@@ -149,7 +149,7 @@ async def _plug(switch: Switch, child: Child, serving: Awaitable[None]) -> None:
 def entry(argv: list[str]) -> None:
     """``python -m lab.embedded _supervise JSON``: used by `up` inside the fresh namespaces."""
     given = json.loads(argv[0])
-    spec = LabSpec(**{key: given[key] for key in ("name", "workers", "nmstate", "kubevirt")})
+    spec = LabSpec(**{key: given[key] for key in ("name", "workers", "nmstate", "kubevirt", "pod_security")})
     orders = Orders(spec, given["listener"], given["progress"], given["kernel"], given["initrd"], given["options"])
     if os.getpid() != 1:
         raise SystemExit("the supervisor must be PID 1 of the lab's namespaces; start it with `virtlab up`")

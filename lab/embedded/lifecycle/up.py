@@ -32,7 +32,7 @@ from lab.embedded.model.spec import LabSpec
 READY_SECONDS = 60.0
 DEFAULTS = {"VIRTLAB_NMSTATE_PROBE_SECONDS": "15"}
 """Settings of the lab's programs, by the variables that they read, where upstream's own default is slow for a lab."""
-PRODUCTS = {"nmstate": "kubernetes-nmstate", "kubevirt": "KubeVirt"}
+PRODUCTS = {"nmstate": "kubernetes-nmstate", "kubevirt": "KubeVirt", "pod_security": "PodSecurity"}
 Say = Callable[[str], None]
 
 
@@ -41,8 +41,8 @@ class Options:
     """What may differ between labs of the same plan."""
 
     offline: bool = False
-    asked: frozenset[str] = frozenset({"nmstate", "kubevirt"})
-    """Of which products a release was asked for: of others a lab that is up is fine with any."""
+    asked: frozenset[str] = frozenset(PRODUCTS)
+    """Of which products a release (or level) was asked for: of others a lab that is up is fine with any."""
 
     roles: Sequence[dict[str, Any]] = ()
     """Objects of a ServiceAccount with its roles, whose kubeconfig is then the lab's."""
@@ -96,7 +96,8 @@ def _already(layout: Layout, spec: LabSpec, options: Options) -> dict[str, Any]:
             f"it is up with {facts.get('workers')}",
             advice=f"virtlab down --name {spec.name}, or another --name",
         )
-    for product, release in (("nmstate", spec.nmstate), ("kubevirt", spec.kubevirt)):
+    for product in PRODUCTS:
+        release = getattr(spec, product)
         if product in options.asked and facts.get(product) != release:
             raise StateError(
                 f"wanted the lab {spec.name!r} with {PRODUCTS[product]} {release}",
@@ -165,7 +166,7 @@ def _clear(layout: Layout) -> None:
 
 def _plan_facts(spec: LabSpec) -> dict[str, Any]:
     """What the supervisor, and who looks at the lab later, know of its plan."""
-    return {"name": spec.name, "workers": spec.workers, "nmstate": spec.nmstate, "kubevirt": spec.kubevirt}
+    return {"name": spec.name, "workers": spec.workers, **{product: getattr(spec, product) for product in PRODUCTS}}
 
 
 def _port(layout: Layout) -> int:

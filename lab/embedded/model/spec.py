@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
+from typing import Literal
 
 from lab.embedded.errors import LabError, UsageError
 from lab.embedded.model.releases import (
@@ -20,6 +21,8 @@ from lab.embedded.model.releases import (
     nmstate_release,
 )
 
+Level = Literal["privileged", "baseline", "restricted"]
+"""The Pod Security Standards, from the laxest on."""
 MACHINE_NET = IPv4Network("192.168.52.0/24")
 EXTERNAL_NET = IPv4Network("192.168.53.0/24")
 MACHINE_VLAN, EXTERNAL_VLAN = 52, 53
@@ -93,6 +96,8 @@ class LabSpec:
     """The release of kubernetes-nmstate that the lab plays, e.g. ``0.86``."""
     kubevirt: str = KUBEVIRT
     """The release of KubeVirt that it plays, e.g. ``1.8``."""
+    pod_security: Level = "privileged"
+    """The Pod Security Standard that namespaces enforce which name none."""
     vlans: tuple[VlanSpec, ...] = field(
         default=(
             VlanSpec(2024, IPv4Interface("192.168.24.1/24")),

@@ -71,6 +71,17 @@ def render(vmi: Obj, attachments: Mapping[str, Obj], config: LauncherConfig) -> 
     }
 
 
+def needs_privileged(vmi: Obj, refusal: str, pod: str = "pod") -> str:
+    """What virt-controller says when PodSecurity took no launcher; empty for any other refusal.
+
+    Upstream: pkg/virt-controller/watch. A launcher names no seccomp profile, so `restricted` never takes one.
+    """
+    if "violates PodSecurity" not in refusal:
+        return ""
+    place = f"{namespace_of(vmi)}/{name_of(vmi)}"
+    return f"failed to create {pod} for vmi {place}, it needs a privileged namespace to run: {refusal}"
+
+
 def render_target(
     vmi: Obj, migration: Obj, attachments: Mapping[str, Obj], config: LauncherConfig, image: str = ""
 ) -> Obj:

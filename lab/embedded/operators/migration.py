@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import MIGRATION_POLICY, NAD, NAMESPACE, POD, VMI, VMIM
 from lab.embedded.operators import names
-from lab.embedded.operators.launcher import LauncherConfig, RenderError, render_target
+from lab.embedded.operators.launcher import LauncherConfig, RenderError, needs_privileged, render_target
 from lab.embedded.operators.migration_config import configure, matching_policy
 from lab.embedded.operators.migration_status import FINAL, HANDED_OFF, Said, advance, is_final, state_of, target_lost
 from lab.embedded.operators.objects import (
@@ -130,6 +130,9 @@ class MigrationController(Controller):
             if isinstance(error, KubeError) and error.status == 0:
                 raise
             text = error.message if isinstance(error, KubeError) else f"failed to render launch manifest: {error}"
+            if said := needs_privileged(vmi, text, "target pod"):
+                self.recorder.warning(vmi, "FailedCreate", f"failed to render launch manifest: {said}")
+                raise Temporary(said) from error
             self.recorder.warning(migration, "FailedCreate", f"Error creating pod: {text}")
             raise Temporary(f"failed to create target pod: {text}") from error
         finally:

@@ -22,6 +22,8 @@ from lab.embedded.operators.virtapi.app import GROUP, VERSIONS
 from lab.embedded.operators.webhooks import configurations, register
 
 NAMESPACES = (names.SYSTEM_NAMESPACE, "nmstate", "ovn-kubernetes")
+PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
+"""As KubeVirt's manifest labels its namespace; the pods of all three act on nodes."""
 SHORT_NAMES = {KUBEVIRT: ["kv", "kvs"], MIGRATION_POLICY: []}
 DEFAULT_CONFIGURATION: Obj = {
     "developerConfiguration": {"useEmulation": True},
@@ -75,9 +77,8 @@ def crd(kind: Kind) -> Obj:
 
 async def install(kube: Kube, version: str) -> None:
     """Namespaces and the KubeVirt CR, reported Deployed."""
-    await asyncio.gather(
-        *(create_if_absent(kube, NAMESPACE, {"metadata": {"name": namespace}}) for namespace in NAMESPACES)
-    )
+    made = [{"metadata": {"name": namespace, "labels": PRIVILEGED}} for namespace in NAMESPACES]
+    await asyncio.gather(*(create_if_absent(kube, NAMESPACE, body) for body in made))
     meta = {"name": "kubevirt", "namespace": names.SYSTEM_NAMESPACE}
     cr = {"metadata": meta, "spec": {"configuration": DEFAULT_CONFIGURATION, "imagePullPolicy": "IfNotPresent"}}
     await create_if_absent(kube, KUBEVIRT, cr)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import NAD, POD, VM, VMI
 from lab.embedded.operators import names, vmi_status
-from lab.embedded.operators.launcher import LauncherConfig, RenderError, attachment_key, render
+from lab.embedded.operators.launcher import LauncherConfig, RenderError, attachment_key, needs_privileged, render
 from lab.embedded.operators.objects import (
     Obj,
     clone,
@@ -109,6 +109,9 @@ class VmiController(Controller):
         except KubeError as error:
             if error.status == 0:
                 raise
+            if said := needs_privileged(vmi, error.message):
+                self.recorder.warning(vmi, "FailedCreate", f"failed to render launch manifest: {said}")
+                return "FailedCreate", said
             self.recorder.warning(vmi, "FailedCreate", f"Error creating pod: {error.message}")
             return "FailedCreate", f"failed to create virtual machine pod: {error.message}"
         self.recorder.normal(vmi, "SuccessfulCreate", f"Created virtual machine pod {name_of(pod)}")

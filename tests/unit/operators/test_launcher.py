@@ -7,7 +7,15 @@ import json
 import pytest
 from operator_samples import IMAGE, nad, vmi
 
-from lab.embedded.operators.launcher import LauncherConfig, RenderError, multus_networks, render, render_target
+from lab.embedded.apiserver.podsecurity import Policy, violations
+from lab.embedded.operators.launcher import (
+    LauncherConfig,
+    RenderError,
+    multus_networks,
+    needs_privileged,
+    render,
+    render_target,
+)
 
 CONFIG = LauncherConfig(IMAGE)
 NADS = {"default/vlan-2024": nad()}
@@ -127,3 +135,16 @@ def test_the_target_pod_keeps_away_from_the_source() -> None:
     assert pod["spec"]["containers"][0]["image"] == "old"
     assert len(subject["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]) == 1
     assert json.loads(pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"])[0]["mac"] == "02:00:00:20:24:11"
+
+
+def test_a_namespace_that_does_not_take_launchers_is_told_as_virt_controller_does() -> None:
+    refusal = 'pods "virt-launcher-vm-x" is forbidden: violates PodSecurity "restricted:latest": seccompProfile (...)'
+    wanted = f"failed to create pod for vmi demo/vm, it needs a privileged namespace to run: {refusal}"
+    assert needs_privileged(vmi(), refusal) == wanted
+    assert needs_privileged(vmi(), "exceeded quota") == ""
+
+
+def test_a_launcher_is_what_baseline_takes_and_lacks_a_seccomp_profile_for_restricted() -> None:
+    spec = render(vmi(), NADS, CONFIG)["spec"]
+    assert violations(Policy("baseline"), spec) == []
+    assert [reason for reason, _ in violations(Policy("restricted"), spec)] == ["seccompProfile"]
