@@ -12,8 +12,8 @@ from lab.core import process
 from lab.core.part import Part
 from lab.parallel.groups import Group
 
-QUIET = {"VIRTLAB_JSON_FD": "", "NO_COLOR": "1"}
-"""What the run prints for programs and in colours is not a worker's business."""
+QUIET = {"VIRTLAB_JSON_FD": "", "VIRTLAB_UPLOAD": "", "NO_COLOR": "1"}
+"""What the run prints for programs and in colours, and where its folder goes, is not a worker's business."""
 END_S = 30.0
 
 
