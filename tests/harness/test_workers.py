@@ -46,9 +46,12 @@ def features(pytester: pytest.Pytester, **of: dict[str, str]) -> list[str]:
             f"from pytest_bdd import scenarios\nscenarios('{name}.feature')\n"
         )
     pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\npythonpath = " + str(ROOT))
-    target = (ROOT / "targets" / "embedded.yaml").read_text().replace("name-variable:", "# name-variable:")
-    pytester.path.joinpath("shared.yaml").write_text(target)
-    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--target=shared.yaml", "--run-id=r1"]
+    target = (ROOT / "targets" / "embedded.yaml").read_text()
+    pytester.path.joinpath("shared.yaml").write_text(target.replace("name-variable:", "# name-variable:"))
+    target = target.replace("name-variable: VIRTLAB_NAME", "name-variable: MY_LAB")
+    target = target.replace("[virtlab, down]", "[sh, -c, 'echo \"$MY_LAB\" >> ended']")
+    pytester.path.joinpath("own.yaml").write_text(target.replace("[virtlab, kubeconfig]", "['false']"))
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--run-id=r1"]
 
 
 def record_of(pytester: pytest.Pytester) -> dict[str, Any]:
@@ -66,7 +69,15 @@ def test_a_worker_that_is_killed_costs_its_feature_and_no_other(pytester: pytest
         a={"One": "a check is made", "Two": "the run is killed", "Three": "it works", "Four": "it works"},
         b={"One": "it works", "Two": "it works"},
     )
-    more = ["--workers=2", "--alluredir=allure", "--junitxml=j.xml", "--measure", "-k", "not four"]
+    more = [
+        "--target=shared.yaml",
+        "--workers=2",
+        "--alluredir=allure",
+        "--junitxml=j.xml",
+        "--measure",
+        "-k",
+        "not four",
+    ]
     result = pytester.run(*argv, *more)
     record = record_of(pytester)
     assert verdicts(record) == {
@@ -89,9 +100,12 @@ def test_a_worker_that_is_killed_costs_its_feature_and_no_other(pytester: pytest
     assert (pytester.path / "out" / "r1" / "report.html").is_file()
 
 
-@pytest.mark.parametrize(("number", "state"), [(signal.SIGINT, "interrupted"), (signal.SIGKILL, "running")])
+@pytest.mark.parametrize(
+    ("number", "target", "state"),
+    [(signal.SIGINT, "own.yaml", "interrupted"), (signal.SIGKILL, "shared.yaml", "running")],
+)
 def test_workers_put_everything_back_when_the_run_is_interrupted_and_when_it_is_gone(
-    pytester: pytest.Pytester, number: signal.Signals, state: str
+    pytester: pytest.Pytester, number: signal.Signals, target: str, state: str
 ) -> None:
     argv = features(
         pytester, a={"One": "the product fails", "Two": "it goes on and on"}, b={"One": "it goes on and on"}
@@ -109,7 +123,8 @@ def test_workers_put_everything_back_when_the_run_is_interrupted_and_when_it_is_
         return Seen(str(parts), parts == ["interrupted", "interrupted"])
 
     look = Periodic(0.05, "files")
-    with subprocess.Popen([*argv, "--workers=2"], cwd=pytester.path, stdout=subprocess.PIPE, text=True) as run:
+    argv += [f"--target={target}", "--workers=2"]
+    with subprocess.Popen(argv, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as run:
         wait_until("two workers", "in their last scenarios", begun, deadline=Deadline.after(60), changes=look)
         run.send_signal(number)
         said = run.communicate(timeout=60)[0]
@@ -120,7 +135,8 @@ def test_workers_put_everything_back_when_the_run_is_interrupted_and_when_it_is_
     assert record["scenarios"][0]["verdict"] == "failed"
     if number is signal.SIGINT:
         assert (run.returncode, record["exit_code"]) == (2, 2)
-        assert said.count("closed") == 1
+        assert "workers: 2 for 2 features, each with a lab of its own" in said
+        assert sorted((pytester.path / "ended").read_text().split()) == ["embedded-1", "embedded-2"]
         assert said.count("✗ Then the product fails") == 1
 
 
