@@ -32,6 +32,8 @@ sec-websocket-protocol sec-websocket-accept date server
 _HOP = frozenset(_HOP_NAMES.split())
 DISCOVERY_SECONDS = 2.0
 CONNECT_SECONDS = 5.0
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Bytes of one message of a stream; programs send some thousands, and each is held in memory whole."""
 
 
 class Proxy:
@@ -155,7 +157,7 @@ class Proxy:
                     protocols=asked,
                     headers=headers,
                     ssl=context,
-                    max_msg_size=0,
+                    max_msg_size=MAX_MESSAGE,
                     autoclose=False,
                 )
         except aiohttp.WSServerHandshakeError:
@@ -164,7 +166,7 @@ class Proxy:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unavailable(f"error trying to reach service: {error}") from error
         near = web.WebSocketResponse(
-            protocols=[far.protocol] if far.protocol else (), max_msg_size=0, autoclose=False, compress=False
+            protocols=[far.protocol] if far.protocol else (), max_msg_size=MAX_MESSAGE, autoclose=False, compress=False
         )
         try:
             await near.prepare(request)

@@ -41,7 +41,7 @@ def resize_of(data: bytes) -> tuple[int, int] | None:
     try:
         size = json.loads(data)
         width, height = int(size["Width"]), int(size["Height"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return (width, height) if 0 < width < 65536 and 0 < height < 65536 else None
 

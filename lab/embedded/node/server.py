@@ -25,7 +25,7 @@ def build(components: Sequence[Served], token: str) -> web.Application:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()):
             return refusal(401, "Unauthorized", "Unauthorized")
         try:
             return await handler(request)
