@@ -22,16 +22,29 @@ from lab.kind import cables, checks, cli, files, steps, tools
 from lab.kind.versions import load
 from lab.kind.words import Command, Wait
 from lab.survey.draft import IMAGE
+from lab.survey.fit import nics
 from lab.target.inventory import POD_IMAGE
 from lab.target.inventory import load as load_target
 from tests.conftest import ROOT
 from tests.unit.access.fakeapi import kubeconfig
 from tests.unit.kind.kindprograms import NAMES, Programs
-from tests.unit.survey.fakecluster import FakeCluster, node_state, ready
+from tests.unit.survey.fakecluster import FakeCluster, ethernet, node_state, ready
 
 WORKERS = ("virtlab-worker", "virtlab-worker2")
 ROLLED = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3, "observedGeneration": 1}
 NAMESPACES = ("ovn-kubernetes", "nmstate", "kubevirt", "kube-system")
+
+
+def rack_state(number: int) -> dict[str, Any]:
+    """A worker as nmstate reports it: eth0, which NetworkManager does not manage, only as the port of its bridge."""
+    state = node_state(number)
+    for link in state["interfaces"]:
+        link["name"] = link["name"].replace("br-ex", "breth0")
+        for port in (link.get("bridge") or {}).get("port") or []:
+            port["name"] = port["name"].replace("br-ex", "breth0")
+    kept = [link for link in state["interfaces"] if link["type"] != "ethernet"]
+    veths = [{**ethernet(nic), "type": "veth"} for nic in cables.NICS]
+    return {**state, "interfaces": kept + veths}
 
 
 class KindApi(FakeCluster):
@@ -40,8 +53,10 @@ class KindApi(FakeCluster):
     def __init__(self) -> None:
         super().__init__()
         self.nodes = [ready(name) for name in ("virtlab-control-plane", *WORKERS)]
+        for number, node in enumerate(self.nodes):
+            node["status"]["addresses"] = [{"type": "InternalIP", "address": f"10.0.0.{number}"}]
         self.nodes[0]["metadata"]["labels"] = {"node-role.kubernetes.io/control-plane": ""}
-        self.states = {name: node_state(number) for number, name in enumerate(WORKERS, 1)}
+        self.states = {name: rack_state(number) for number, name in enumerate(WORKERS, 1)}
         self.group("/apis/apps/v1", ("DaemonSet", "Deployment"))
         self.group("/apis/apiextensions.k8s.io/v1", ("CustomResourceDefinition",))
         workloads = [
@@ -141,7 +156,7 @@ def test_everything_is_made_once_in_the_order_of_needs_and_removed(programs: Pro
     assert said(programs, "kind") == []
 
 
-def test_the_target_file_knows_the_rack(programs: Programs, tmp_path: Path) -> None:
+def test_the_target_file_knows_the_rack_and_fits_it(programs: Programs, api: KindApi, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     (state / "kubeconfig").write_text((programs.folder / "kubeconfig").read_text())
@@ -151,7 +166,9 @@ def test_the_target_file_knows_the_rack(programs: Programs, tmp_path: Path) -> N
     assert written.stat().st_mode & 0o777 == 0o600
     target = load_target(written)
     assert target.nics.primary == "eth0"
-    assert target.nics.protected == ("breth0", "br-int", "br-ex")
+    assert target.nics.protected == ("breth0", "br-int")
+    (finding,) = nics(target, api.nodes[1:], api.states)
+    assert (finding.state, finding.seen) == ("ok", "eth0, bond1, bond2, bond3: there and free on every worker")
     assert {bond: target.nics.ports(bond, "bond") for bond in cables.BONDS} == cables.BONDS
     assert (target.vlans[2024].gateway, target.vlans[2024].outside) == ("192.168.24.1", "gateway-2024")
     assert target.image().boot_s == 600

@@ -63,6 +63,16 @@ def test_a_cluster_that_fits_is_green_and_nothing_was_changed(cluster: FakeClust
     assert {f.subject for f in findings if f.state == "unknown"} == {"Multus", "guest image", "pod image"}
 
 
+def test_a_primary_nic_that_nmstate_names_only_as_a_port_is_there(cluster: FakeCluster, tmp_path: Path) -> None:
+    """As on a node that is a container: its veths are reported where NetworkManager manages them."""
+    for name, state in cluster.states.items():
+        state["interfaces"] = [link for link in state["interfaces"] if link["name"] != "eth0"]
+        cluster.states[name] = state
+    assert reds(doctor(cluster, tmp_path)) == {}
+    misspelt = TARGET.replace("primary: eth0", "primary: eht0")
+    assert reds(doctor(cluster, tmp_path, misspelt))["NICs"].startswith("w2 has no eht0, but ens1f0")
+
+
 def no_nmstate(cluster: FakeCluster) -> None:
     cluster.group("/apis/nmstate.io/v1beta1", ("NodeNetworkState",))
 
