@@ -19,8 +19,6 @@ from lab.ovn.zonestate import ZoneState
 
 Counts = Mapping[str, tuple[int, int]]
 """Device -> packets received, packets sent: its own point of view."""
-AWHILE_S = 60
-"""How long ago a MAC table may have heard of another VLAN, to say that it is there."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class Readings:
     trace: Trace | None = None
     zone: ZoneState | None = None
     bridges: tuple[LinuxBridge, LinuxBridge] | None = None
+    beside: Mapping[str, bool] = field(default_factory=dict)
+    """Other VLANs over the same bridge of the node -> whether their resident there had an answer meanwhile."""
     target_mac: str = ""
     far: Far | None = None
     seconds: float = 0.0
@@ -220,8 +220,23 @@ def _uplink(subject: Subject, seen: Readings, before: Looked, after: Looked, bri
         wrong = f"{subject.node}: {bridge} has no uplink: no NIC and no bond is a port of it"
         return Station(place, subject.node, "uplink", wrong=wrong)
     there, back = _passed(subject, seen.flows, ports)
-    said, hint = _heard(subject, seen.seconds, before, after, ports)
-    return Station(place, subject.node, "cable", there, back, said, hint=hint)
+    said = _heard(subject, seen.seconds, before, after, ports)
+    return Station(place, subject.node, "cable", there, back, said, hint=beside(subject.segment, seen.beside, ports))
+
+
+def beside(segment: str, others: Mapping[str, bool], ports: tuple[SwitchPort, ...]) -> str:
+    """What the other VLANs over the same uplink say of the switch behind it, where this one has no answer."""
+    names, lone = ", ".join(map(_named, ports)), all(len(port.interfaces) == 1 for port in ports)
+    passed = [name for name, answered in others.items() if answered]
+    if passed:
+        text = f"over the same uplink {names} {', '.join(passed)} has answers: the switch's trunk there lacks {segment}"
+        return text if lone else f"{text}, or one NIC of it is dead"
+    if others:
+        return (
+            f"over {names} {', '.join(others)} has no answer either: the switch's ports there are shut, out of the "
+            "aggregate, or take no other MAC address than the NIC's"
+        )
+    return ""
 
 
 def _arrived(subject: Subject, far: Far, target_mac: str) -> Iterator[Station]:
@@ -262,22 +277,13 @@ def _passed(
     return sum(f.packets + 1 for f in out), sum(f.packets + 1 for f in back)
 
 
-def _heard(
-    subject: Subject, seconds: float, before: Looked, after: Looked, ports: tuple[SwitchPort, ...]
-) -> tuple[str, str]:
-    """Who was heard over the uplink: the VLAN itself, other VLANs, or nobody; and what of it tells of the switch."""
+def _heard(subject: Subject, seconds: float, before: Looked, after: Looked, ports: tuple[SwitchPort, ...]) -> str:
+    """Who was heard over the uplink meanwhile: the VLAN itself, other VLANs, or nobody."""
     names = ", ".join(map(_named, ports))
     into = sum(after.count(port)[0] - before.count(port)[0] for port in ports)
-    learned = [one for port in ports for one in after.of(port)]
-    mine = [one for one in learned if one.vlan == subject.vlan and one.age_s <= seconds]
-    others = sorted({one.vlan for one in learned if one.vlan != subject.vlan and one.age_s <= AWHILE_S})
-    if mine:
-        return f"{len(mine)} others are heard in {subject.segment} over {names}", ""
-    if not into:
-        text = f"nothing at all comes in over {names}"
-        return text, f"{text}: the switch's ports there are shut, or out of the aggregate"
-    if others:
-        listed = ", ".join(str(vlan) if vlan else "untagged" for vlan in others)
-        text = f"over the trunk {names} the switch sends VLAN {listed}, and nothing of {subject.segment}"
-        return text, text
-    return f"over {names} came {into} frames, none of {subject.segment}", ""
+    learned = [one for port in ports for one in after.of(port) if one.age_s <= seconds]
+    mine = [one for one in learned if one.vlan == subject.vlan]
+    others = sorted({one.vlan for one in learned if one.vlan != subject.vlan})
+    listed = ", ".join(str(vlan) if vlan else "untagged" for vlan in others)
+    heard = f"{len(mine)} others of {subject.segment}" if mine else f"nobody of {subject.segment}"
+    return f"{into} frames came in over {names}; heard: {heard}" + (f", VLAN {listed}" if listed else "")

@@ -7,8 +7,6 @@ changes nothing and raises nothing of what it meets.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -20,6 +18,7 @@ from lab.core import facts, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError
 from lab.core.result import CommandResult
+from lab.diagnosis.guestside import Asked, asking, read_asked, read_devices, tap_and_cable
 from lab.diagnosis.localpath import Counts, Far, Readings, Subject, stations
 from lab.diagnosis.stations import Walk, judged
 from lab.kubevirt.interfaces import read_vmi
@@ -28,70 +27,18 @@ from lab.multus.attachment import Attachment
 from lab.multus.bridgeports import LinuxBridge, read_bridge
 from lab.ovn import frames, zonestate
 from lab.ovn.frames import Looked
-from lab.probes.arp import parse_neighbours
-from lab.probes.ping import parse_summary, ping_command, without_n
+from lab.probes.ping import ping
 from lab.target.segments import Segment
 from lab.topology.podnet import POD_NETWORK, launcher
+from lab.topology.pods import PodShell, Resident
 from lab.topology.scene import Check, GuestVm
 from lab.topology.site import Site
 
 BUDGET_S = 8.0
-PINGS, INTERVAL_S = 5, 0.3
 COMPUTE = "compute"
 """The container of a launcher pod that has QEMU, and so the pod's network (KubeVirt pkg/virt-controller/services)."""
-MARK = "== virtlab =="
 DEVICES = ("cat", "/proc/net/dev")
-_DEVICE = re.compile(r"^\s*([^\s:]+):\s*(?:\d+\s+)(\d+)(?:\s+\d+){7}\s+(\d+)", re.M)
-_LINK = re.compile(r"^\d+: ([^:@\s]+).*link/ether ([0-9a-f:]{17})", re.M)
 T = TypeVar("T")
-
-
-def read_devices(text: str) -> dict[str, tuple[int, int]]:
-    """``/proc/net/dev`` (proc_net_dev(5)): device -> packets received, packets sent."""
-    return {name: (int(rx), int(tx)) for name, rx, tx in _DEVICE.findall(text)}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the guest told while it sent: its NIC's name, counts before and after, and who the address is for it."""
-
-    nic: str
-    counts: tuple[Counts, Counts]
-    target_mac: str = ""
-    received: int | None = None
-    """Answers to its pings; None when that cannot be read."""
-
-
-def asking(address: str) -> tuple[str, ...]:
-    """A command for the guest: count, ping, count, in one go; a console has room for one at a time."""
-    words = " ".join(without_n(ping_command(address, count=PINGS, interval_s=INTERVAL_S)))
-    count, mark = "cat /proc/net/dev", f"echo '{MARK}'"
-    text = f'ip -o link; {mark}; {count}; said=$({words} 2>&1); {mark}; {count}; {mark}; ip neigh; {mark}; echo "$said"'
-    return ("sh", "-c", text)
-
-
-def read_asked(text: str, mac: str, address: str) -> Asked:
-    """The output of :func:`asking`. Raises ValueError when it is something else, or no NIC has that MAC address."""
-    parts = text.split(MARK)
-    nics = [name for name, own in _LINK.findall(parts[0]) if own == mac]
-    if len(parts) != 5 or not nics:
-        raise ValueError(f"wanted a NIC {mac} and its counts, found {text.strip()[-200:]!r}")
-    known = [n.mac for n in parse_neighbours(parts[3].strip()) or () if n.ip == address and n.mac]
-    summary = parse_summary(parts[4])
-    counts = read_devices(parts[1]), read_devices(parts[2])
-    return Asked(nics[0], counts, known[0] if known else "", summary[1] if summary else None)
-
-
-def tap_and_cable(devices: Counts, network: str) -> tuple[str, str]:
-    """The tap of a VM's network and the pod's end of its cable (KubeVirt pkg/network/namescheme); empty when unsure."""
-    own = hashlib.sha256(network.encode()).hexdigest()[:11]
-    if f"tap{own}" in devices:
-        return f"tap{own}", f"{own}-nic" if f"{own}-nic" in devices else ""
-    others = [name.removeprefix("tap") for name in devices if name.startswith("tap") and name != "tap0"]
-    if len(others) != 1:
-        return "", ""
-    cable = next((n for n in (f"{others[0]}-nic", f"net{others[0]}-nic") if n in devices), "")
-    return f"tap{others[0]}", cable
 
 
 @dataclass
@@ -103,6 +50,8 @@ class Walker:
     tap_network: str
     deadline: Deadline
     other: str = ""
+    beside: Sequence[tuple[Segment, Resident]] = ()
+    """Residents of the node in other VLANs over the same bridge."""
     unread: list[str] = field(default_factory=list)
 
     def tried(self, what: str, read: Callable[[], T]) -> T | None:
@@ -158,7 +107,7 @@ class Walker:
 
     def readings(self, ask: Callable[[], Asked]) -> Readings:
         """All of it: before, while packets are sent, after."""
-        with ThreadPoolExecutor(8, "walk") as pool:
+        with ThreadPoolExecutor(12, "walk") as pool:
             outside = self._bridged if self.subject.bridge else self._switched
             first = pool.submit(self.devices)
             asked, seen = outside(pool, ask)
@@ -190,6 +139,7 @@ class Walker:
         began = time.monotonic()
         flows, zone = pool.submit(self.flows, here), pool.submit(self.zone)
         there = pool.submit(self.flows, self.other) if self.other else None
+        others = [(segment.name, pool.submit(self._answers, segment, pod)) for segment, pod in self.beside]
         asked = self._asked(ask)
         last, far = pool.submit(self.look, here), pool.submit(self._far, there)
         to = asked.target_mac if asked else ""
@@ -201,10 +151,20 @@ class Walker:
             flows=flows.result(),
             trace=traced.result() if traced else None,
             zone=zone.result(),
+            beside={name: bool(one.result()) for name, one in others if one.result() is not None},
             target_mac=to,
             far=far.result(),
             seconds=time.monotonic() - began,
         )
+
+    def _answers(self, segment: Segment, pod: Resident) -> bool | None:
+        """Whether a resident has an answer from the gateway of its own VLAN; None when that proves nothing."""
+        shell = PodShell(self.site.client, pod)
+        seen = self.tried(
+            f"the resident of {segment} on {pod.node}",
+            lambda: ping(shell, segment.gateway, count=2, interval_s=0.3, deadline=self.deadline),
+        )
+        return None if seen is None or seen.inconclusive else seen.reached
 
     def _far(self, flows: Future[tuple[frames.Flow, ...] | None] | None) -> Far | None:
         after = self.look(self.other) if flows is not None else None
@@ -258,6 +218,20 @@ def tell(way: Way, lines: Sequence[str], found: str) -> None:
     facts.tell(way.segment.name, facts.Path(way.guest.name, way.address, way.segment.name, tuple(lines), *place))
 
 
+def _beside(site: Site, way: Way, network: Attachment | None) -> list[tuple[Segment, Resident]]:
+    """Residents of the VM's node in other networks that leave by the same bridge."""
+    mapped, residents = site.policies.mapped(), site.residents
+    bridge = mapped.get(network.localnet, "") if network and not network.bridge else ""
+    return [
+        (segment, pod)
+        for segment in site.target.segments
+        if bridge and segment.gateway and segment.name != way.segment.name and segment.name in residents.networks
+        if mapped.get(residents.networks[segment.name].localnet) == bridge
+        for pod in residents.of.get(segment.name, ())
+        if pod.node == way.guest.node
+    ]
+
+
 def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
     guest, deadline, asked = way.guest, Deadline.after(BUDGET_S), way.address
     state = read_vmi(site.client.get(VMI, guest.name, guest.namespace))
@@ -280,7 +254,7 @@ def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
     )
     name = next((i.name for i in state.interfaces if i.mac == (guest.mac or mac)), "")
     other = next((node for node in way.nodes if node != guest.node), "") if subject.localnet else ""
-    walker = Walker(site, subject, name, deadline, other)
+    walker = Walker(site, subject, name, deadline, other, _beside(site, way, network))
 
     def ask() -> Asked:
         if guest.shell is None:

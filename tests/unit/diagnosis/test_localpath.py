@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.diagnosis.localpath import Far, Readings, Subject, dropped, stations
+from lab.diagnosis.guestside import read_asked, tap_and_cable
+from lab.diagnosis.localpath import Far, Readings, Subject, beside, dropped, stations
 from lab.diagnosis.stations import Walk, judged
-from lab.diagnosis.walk import read_asked, tap_and_cable
 from lab.ovn.frames import Flow, echo, read_flows, read_look, read_trace
 from tests.unit.diagnosis.walkworld import ACL, TAP, UNPLUGGED, inner, text, whole
 
@@ -36,7 +36,7 @@ def test_an_acl_that_drops_is_named_with_its_stage_and_match() -> None:
     assert getattr(found.found, "part", "") == "ovn"
     counts = [(s.there, s.back) for s in found.stations]
     assert counts == [(2, 0), (3, 2), (3, 2), (3, 1), (None, None), (0, None), (0, 0)]
-    assert "over the trunk bond2 (enp7s0f0, enp7s0f1) the switch sends VLAN 1993" in found.lines()[-2]
+    assert "frames came in over bond2 (enp7s0f0, enp7s0f1); heard: nobody of VLAN 2024" in found.lines()[-2]
 
 
 def test_the_same_frames_seen_on_the_uplink_would_clear_ovn_of_it() -> None:
@@ -45,6 +45,23 @@ def test_the_same_frames_seen_on_the_uplink_would_clear_ovn_of_it() -> None:
     back = Flow("enp7s0f1", GATEWAY_MAC, ACL.mac, 2024, 2, "pop_vlan,e950758963ec_1")
     assert walked(ACL, replace(seen, flows=(out, back))).lost == -1
     assert walked(ACL, replace(seen, flows=(out,))).beyond
+
+
+def test_other_vlans_over_the_same_uplink_tell_what_the_switch_does() -> None:
+    seen = whole("acl", ACL)
+    assert seen.after is not None
+    bond = tuple(p for p in seen.after.switch.ports if p.name == "bond2")
+    nic = (replace(bond[0], name="enp7s0f0", interfaces=("enp7s0f0",)),)
+    assert beside("VLAN 2024", {"VLAN 1993": True}, nic) == (
+        "over the same uplink enp7s0f0 VLAN 1993 has answers: the switch's trunk there lacks VLAN 2024"
+    )
+    assert beside("VLAN 2024", {"VLAN 1993": True}, bond).endswith("lacks VLAN 2024, or one NIC of it is dead")
+    assert "VLAN 1993 has no answer either: the switch's ports there are shut" in beside(
+        "v", {"VLAN 1993": False}, bond
+    )
+    assert beside("VLAN 2024", {}, bond) == "", "nobody could be asked"
+    path = stations(ACL, replace(seen, beside={"VLAN 1993": True}))
+    assert "VLAN 1993 has answers" in path[-1].hint
 
 
 def test_a_mac_table_alone_proves_no_loss() -> None:
@@ -142,14 +159,14 @@ def test_ports_are_found_by_number_or_by_name() -> None:
 
 
 def test_the_peers_node_is_walked_too() -> None:
-    seen = whole("acl", ACL)
-    assert seen.after is not None
-    seen = replace(answered(seen), trace=None, target_mac=TAP.mac)
+    seen = replace(answered(whole("acl", ACL)), trace=None, target_mac=TAP.mac)
+    looked = seen.after
+    assert looked is not None
     uplink = Flow("x", ACL.mac, TAP.mac, 0, 2, "push_vlan(vid=2024,pcp=0),enp7s0f0")
     back = Flow("enp7s0f0", TAP.mac, ACL.mac, 2024, 2, "pop_vlan,x")
-    port = next(p for p in seen.after.switch.ports if p.mac == ACL.mac)
+    port = next(p for p in looked.switch.ports if p.mac == ACL.mac)
     peer = replace(port, name="peer", mac=TAP.mac)
-    there = replace(seen.after, switch=replace(seen.after.switch, ports=(*seen.after.switch.ports, peer)))
+    there = replace(looked, switch=replace(looked.switch, ports=(*looked.switch.ports, peer)))
     came = Flow("enp7s0f1", ACL.mac, TAP.mac, 2024, 1, "pop_vlan,peer")
     for flows, words in (
         ((), "worker-9: frames of VM vm-a are lost between uplink bond2 (enp7s0f0, enp7s0f1) of ovs-br1 and uplink"),

@@ -13,7 +13,8 @@ from lab.core import facts, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken
 from lab.core.result import CommandResult
-from lab.diagnosis.walk import DEVICES, Way, asking, walk
+from lab.diagnosis.guestside import asking
+from lab.diagnosis.walk import DEVICES, Way, walk
 from lab.multus.attachment import Attachment
 from lab.ovn import frames, zonestate
 from lab.target.inventory import load

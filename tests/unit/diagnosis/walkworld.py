@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lab.diagnosis.guestside import read_asked, read_devices, tap_and_cable
 from lab.diagnosis.localpath import Readings, Subject
-from lab.diagnosis.walk import read_asked, read_devices, tap_and_cable
 from lab.ovn import frames, zonestate
 
 FOLDER = Path(__file__).parent / "walks"
