@@ -21,6 +21,8 @@ SAID = (
      "if it was installed anew: ssh-keygen -R its name, and accept its new key by hand; else somebody is in between"),
     (r"Host key verification failed\.|No .* host key is known for .*",
      "log in once by hand, to look at its host key and accept it; or known-hosts names a file that has it"),
+    (r"WARNING: UNPROTECTED PRIVATE KEY FILE!", "chmod 600 the file of outside.<name>.ssh.key"),
+    (r"No user exists for uid .*", "OpenSSH wants a line in /etc/passwd for whoever calls it, in a container too"),
     (r".*: Permission denied \(.*\)\.|Received disconnect from .*",
      "its user must accept the key: outside.<name>.ssh.user and .key"),
     (r"ssh: .*|kex_exchange_identification: .*|banner exchange: .*|Connection (closed|reset|timed out).*"

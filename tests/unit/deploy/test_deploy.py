@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,10 @@ def test_where_results_go_comes_from_secrets_that_may_be_missing_and_by_names_th
     nightly = (ROOT / "docs/nightly.md").read_text(encoding="utf-8")
     for name in (*(reference["name"] for reference in said.values()), keys["secretRef"]["name"]):
         assert f"kubectl create secret generic {name} " in nightly
+
+
+def test_the_image_s_user_is_one_that_openssh_knows() -> None:
+    said = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^USER (\d+)$", said, re.MULTILINE)
+    assert f"virtlab:x:{user}:" in said
+    assert "openssh-client" in said

@@ -198,6 +198,13 @@ def test_a_key_that_is_not_known_there_is_told_and_nothing_is_asked_for(sshd: Ss
     assert "outside.gw.ssh.user and .key" in said
 
 
+def test_a_key_that_others_may_read_is_told(sshd: Sshd) -> None:
+    (sshd.folder / "mine").chmod(0o644)
+    said = refusal(sshd.shell())
+    assert "found: WARNING: UNPROTECTED PRIVATE KEY FILE!" in said
+    assert "chmod 600 the file of outside.gw.ssh.key" in said
+
+
 def test_a_host_whose_key_has_changed_is_not_talked_to(sshd: Sshd) -> None:
     assert sshd.shell().run(["true"], deadline=deadline()).ok
     sshd.stop()
