@@ -16,6 +16,7 @@ SERIES = (
     "tests/unit/guest/test_hostile_guest.py",
     "tests/unit/images/test_cloudinit_fuzz.py",
     "tests/unit/node/test_socket_fuzz.py",
+    "tests/unit/operators/test_admission_fuzz.py",
 )
 
 

@@ -13,7 +13,7 @@ from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import NAMESPACE, NNCP, POD, VM, VMI, VMIM, Kind
 from lab.embedded.model.releases import DEFAULT_KUBEVIRT, KNOWN, KubevirtRelease, NmstateRelease
 from lab.embedded.operators import names
-from lab.embedded.operators.admission import eviction, macpool, nncp, vm, vmi, vmim
+from lab.embedded.operators.admission import decoding, eviction, macpool, nncp, vm, vmi, vmim
 from lab.embedded.operators.admission.causes import refuse
 from lab.embedded.operators.objects import (
     Obj,
@@ -142,6 +142,7 @@ class Admission:
     async def mutate_vm(self, request: Obj) -> Answer:
         obj: Obj = request["object"]
         if not obj["metadata"].get("deletionTimestamp"):
+            decoding.refuse_undecodable(decoding.template_spec(obj))
             vm.default(obj, request.get("oldObject"))
         return Answer(obj)
 
@@ -159,6 +160,7 @@ class Admission:
         )
         known = set(taken)
         taken |= self._given - macpool.addresses([dig(request, "oldObject", "spec", "template", "spec", default={})])
+        decoding.refuse_undecodable(decoding.template_spec(obj))
         macpool.assign(obj, request.get("oldObject"), taken)
         if not request.get("dryRun"):
             # What was just given is not in the informer yet; kept until it is, and then known from there.
@@ -178,6 +180,7 @@ class Admission:
     async def mutate_vmi(self, request: Obj) -> Answer:
         obj: Obj = request["object"]
         if request.get("operation") == "CREATE":
+            decoding.refuse_undecodable(obj.get("spec"))
             configuration = dig(self.kubevirt(), "spec", "configuration", default={})
             binding = dig(configuration, "network", "defaultNetworkInterface", default="masquerade")
             vmi.default(

@@ -17,15 +17,15 @@ OPT_OUT = "mutatevirtualmachines.kubemacpool.io"
 
 def assign(vm: Obj, old: Obj | None, taken: set[str]) -> bool:
     """Give each secondary interface that lacks a MAC its former one, or one of its own not in `taken`; True if any."""
-    before = {entry["name"]: entry.get("macAddress") for entry in interfaces(old)} if old is not None else {}
+    before = {entry.get("name", ""): entry.get("macAddress") for entry in interfaces(old)} if old is not None else {}
     secondary = {
-        network["name"]
+        network.get("name", "")
         for network in dig(vm, "spec", "template", "spec", "networks", default=[])
-        if network.get("multus") and not network["multus"].get("default")
+        if network and network.get("multus") and not network["multus"].get("default")
     }
     changed = False
     for interface in interfaces(vm):
-        if interface.get("macAddress") or interface.get("name") not in secondary:
+        if not interface or interface.get("macAddress") or interface.get("name") not in secondary:
             continue
         mac = before.get(interface["name"]) or _free(vm, interface["name"], taken)
         interface["macAddress"] = mac

@@ -87,10 +87,11 @@ def _default_disks(spec: Obj) -> None:
     devices = spec["domain"].get("devices")
     if not isinstance(devices, dict):
         return
-    disks = list(devices.get("disks") or [])
-    filesystems = {entry.get("name") for entry in devices.get("filesystems") or []}
+    disks = [disk or {} for disk in devices.get("disks") or []]
+    filesystems = {entry.get("name") for entry in devices.get("filesystems") or [] if entry}
     known = {disk.get("name") for disk in disks} | filesystems
-    disks += [{"name": volume["name"]} for volume in spec.get("volumes") or [] if volume.get("name") not in known]
+    named = [volume.get("name", "") for volume in spec.get("volumes") or [] if volume]
+    disks += [{"name": name} for name in named if name not in known]
     for disk in disks:
         kind = next((key for key in ("disk", "cdrom", "lun") if disk.get(key) is not None), "disk")
         disk[kind] = {"bus": "sata", **(disk.get(kind) or {})}
