@@ -20,7 +20,7 @@ LISTS = (
     "networks", "volumes", "domain.devices.disks", "domain.devices.interfaces", "domain.devices.filesystems",
 )  # fmt: skip
 BELOW = {"networks": ("multus", "pod"), "domain.devices.disks": ("disk", "cdrom", "lun")}
-_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+_NAMES: dict[type, str] = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
 
 def refuse_undecodable(spec: Any) -> None:
@@ -57,6 +57,6 @@ def _at(spec: Any, path: str) -> Any:
 
 def _typed(path: str, value: Any, wanted: type) -> None:
     if value is not None and not isinstance(value, wanted):
-        kinds = {dict: "v1.VirtualMachineInstanceSpec", list: "[]v1", str: "string"}
+        kinds: dict[type, str] = {dict: "v1.VirtualMachineInstanceSpec", list: "[]v1", str: "string"}
         found = _NAMES.get(type(value), "value")
         raise Denied(f"json: cannot unmarshal {found} into Go struct field {path} of type {kinds[wanted]}")
