@@ -56,7 +56,12 @@ def read_asked(text: str, mac: str, address: str) -> Asked:
 
 
 def tap_and_cable(devices: Counts, network: str) -> tuple[str, str]:
-    """The tap of a VM's network and the pod's end of its cable (KubeVirt pkg/network/namescheme); empty when unsure."""
+    """The tap of a VM's network and the pod's end of its cable (KubeVirt pkg/network/namescheme); empty when unsure.
+
+    *network* is its name in the VM's spec; empty: the pod network.
+    """
+    if not network:
+        return "tap0" if "tap0" in devices else "", "eth0-nic" if "eth0-nic" in devices else ""
     own = hashlib.sha256(network.encode()).hexdigest()[:11]
     if f"tap{own}" in devices:
         return f"tap{own}", f"{own}-nic" if f"{own}-nic" in devices else ""

@@ -78,7 +78,11 @@ class Walk:
         if self.answered:
             return f"{self.received} of the pings were answered this time"
         last = self.stations[-1]
-        return f"nothing came back: {last.place} is the last that can be read" if self.beyond else "none loses them"
+        return (
+            f"nothing came back: {last.place} is the last that can be read"
+            if self.beyond
+            else "none of these loses them"
+        )
 
 
 def judged(walk: Walk) -> Walk:

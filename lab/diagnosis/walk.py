@@ -252,7 +252,7 @@ def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
         bridge=network.bridge if network else "",
         nics=site.target.nics.ports(network.bridge, "linux-bridge", guest.node) if network and network.bridge else (),
     )
-    name = next((i.name for i in state.interfaces if i.mac == (guest.mac or mac)), "")
+    name = next((i.name for i in state.interfaces if i.mac == guest.mac), "?") if network else ""
     other = next((node for node in way.nodes if node != guest.node), "") if subject.localnet else ""
     walker = Walker(site, subject, name, deadline, other, _beside(site, way, network))
 

@@ -110,15 +110,17 @@ def _from_pod(site: Site, pod: Resident, guest: GuestVm) -> str:
 def _from_guest(site: Site, check: Check) -> str:
     """Where packets from the VM to what it was to reach are lost: between the guest and OVN, else between the zones."""
     guest, address, way = check.guest, check.seen.target, Way.of(check)
-    if said := ends.of_route(guest, ends.look(guest.shell), address):
-        return said
     there = next((_pod(pod) for pod in site.pods.made if pod.address == address), End(check.what, address))
     walked: list[Walk] = []
     found, told = podpath.explain(site.reader, _vm(site, guest), there, lambda: walked.append(walk(site, way)))
     tell(way, told, found)
     if any(nearest.answered for nearest in walked):
         return f"what was sent while its path was walked was answered: the loss is over by now; {found}"
-    return _told(way, next((nearest.found for nearest in walked if nearest.lost >= 0), found))
+    found = next((nearest.found for nearest in walked if nearest.lost >= 0), found)
+    # A port that OVN does not serve leaves the gateway without an answer to ARP, too: the path comes first.
+    if not getattr(found, "part", ""):
+        found = ends.of_route(guest, ends.look(guest.shell), address) or found
+    return _told(way, found)
 
 
 def _told(way: Way, found: str) -> str:

@@ -192,6 +192,7 @@ def test_a_tap_is_found_by_its_networks_name() -> None:
     assert tap_and_cable(devices | hashed, "default") == ("tap37a8eec1ce1", "37a8eec1ce1-nic")
     assert tap_and_cable(devices | {"tap1": (0, 0), "net1-nic": (0, 0)}, "x") == ("tap1", "net1-nic")
     assert tap_and_cable(devices | hashed, "x") == ("", ""), "two could be meant"
+    assert tap_and_cable(devices | hashed, "") == ("tap0", "eth0-nic")
 
 
 def test_the_frame_that_is_traced_is_the_one_that_is_sent() -> None:

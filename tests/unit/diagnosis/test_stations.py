@@ -33,7 +33,7 @@ def none_from(index: int) -> list[tuple[int, dict[str, object]]]:
 def test_a_path_that_passes_has_no_place_to_blame() -> None:
     found = walked()
     assert (found.lost, found.found, found.beyond) == (-1, "", False)
-    assert found.lines()[-1] == "none loses them"
+    assert found.lines()[-1] == "none of these loses them"
 
 
 @pytest.mark.parametrize(
