@@ -89,7 +89,6 @@ def _up(given: argparse.Namespace) -> int:
     tools.check_engine(wanted.engine)
     there = ownership.look(wanted)
     _same_size(wanted, there.nodes)
-    ownership.sign(wanted)
     if not there.nodes:
         wanted.kubeconfig.unlink(missing_ok=True)
     doing.carry_out(made, wanted.kubeconfig, lambda line: print(line, flush=True))

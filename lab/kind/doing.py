@@ -36,24 +36,23 @@ def carry_out(steps: Sequence[Step], kubeconfig: Path, say: Say) -> None:
                 _run(action, step.name, say)
             else:
                 client = client or Client.connect(kubeconfig)
-                say(f"  {action}")
+                say(f"  {str(action).removeprefix('# ')}")
                 wait(client, action)
 
 
 def plan(steps: Sequence[Step]) -> list[str]:
-    """The same as lines; commands as a shell reads them."""
+    """The same as lines of a shell script; only the waits are none of its."""
     lines = []
     for number, step in enumerate(steps, 1):
-        lines += ["", f"# {number}. {step.name}: {step.why}"]
-        for action in step.actions:
-            text = str(action)
-            lines.append(text if isinstance(action, Command) else "\n".join(f"# {line}" for line in text.splitlines()))
+        lines += ["", f"# {number}. {step.name}: {step.why}", *map(str, step.actions)]
     return lines[1:]
 
 
 def write(action: Write) -> None:
-    """Raises UsageError: no place for the file."""
+    """One that is right stays what it is, since nodes may have it mounted. Raises UsageError: no place for it."""
     try:
+        if action.path.is_file() and action.path.read_text(encoding="utf-8") == action.text:
+            return
         action.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = action.path.with_name(f"{action.path.name}.new")
         fresh.write_text(action.text, encoding="utf-8")

@@ -14,7 +14,6 @@ from typing import Any
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.errors import EnvironmentBroken, UsageError
-from lab.core.names import unique
 from lab.kind.cables import LABEL
 from lab.kind.files import OWNER
 from lab.kind.steps import Wanted
@@ -47,16 +46,6 @@ def look(wanted: Wanted) -> There:
     """Raises UsageError when a node or the switch of that name was made by somebody else."""
     found = [name for name in (wanted.control, *_workers(wanted)) if _is_ours(wanted, name)]
     return There(tuple(found), _is_our_switch(wanted))
-
-
-def sign(wanted: Wanted) -> None:
-    """The file that makes a cluster ours; kept as it is when it is there. Raises UsageError: no place for it."""
-    try:
-        wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not wanted.owner.exists():
-            wanted.owner.write_text(unique(wanted.name) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError("a folder for the cluster's files", str(error), str(wanted.state)) from error
 
 
 def _workers(wanted: Wanted) -> list[str]:

@@ -128,6 +128,7 @@ def _cluster(wanted: Wanted) -> Step:
     create = wanted.kind("create", "cluster", "--name", wanted.name, "--config", str(config),
                          "--kubeconfig", str(wanted.kubeconfig))  # fmt: skip
     return Step("cluster", f"a control plane and {wanted.workers} workers", (
+        Write(wanted.owner, f"The cluster {wanted.name} was made by `virtlab kind up`, which knows it by this file.\n"),
         *mirrors,
         Write(config, text),
         Command(wanted.kind("delete", "cluster", "--name", wanted.name), unless=made, seconds=CREATE_S),

@@ -45,14 +45,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Write:
-    """A file of the cluster's own folder."""
+    """A file of the cluster's own folder; the text ends with a line's end."""
 
     path: Path
     text: str
 
     def __str__(self) -> str:
-        body = "\n".join(f"    {line}" for line in self.text.rstrip("\n").splitlines())
-        return f"write {self.path}:\n{body}"
+        path = shlex.quote(str(self.path))
+        return f"mkdir -p {shlex.quote(str(self.path.parent))} && cat >{path} <<'END'\n{self.text.rstrip()}\nEND"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Wait:
         return f"{self.kind} {where}{self.name}".strip()
 
     def __str__(self) -> str:
-        return f"wait for {self.subject}: {self.wanted} ({self.seconds:.0f} s)"
+        return f"# wait for {self.subject}: {self.wanted} ({self.seconds:.0f} s)"
 
 
 Action = Command | Write | Wait
