@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lab.cli import RUN_OPTIONS
+from lab.embedded.apiserver.podsecurity import Policy, violations
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -87,3 +88,7 @@ def test_the_image_s_user_is_one_that_openssh_knows() -> None:
     (user,) = re.findall(r"^USER (\d+)$", said, re.MULTILINE)
     assert f"virtlab:x:{user}:" in said
     assert "openssh-client" in said
+
+
+def test_the_job_itself_runs_where_pods_are_restricted() -> None:
+    assert violations(Policy("restricted"), pod()) == []
