@@ -98,14 +98,15 @@ def api() -> Iterator[KindApi]:
 
 
 @pytest.fixture
-def programs(api: KindApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+def programs(api: KindApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
     """On PATH and nothing else but the base system's; a home of the test's own."""
     made = Programs(tmp_path / "bin", kubeconfig(tmp_path, api.url).read_text())
     monkeypatch.setenv("PATH", f"{made.folder}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tools, "WATCHERS", tmp_path / "none")
-    return made
+    yield made
+    made.close()
 
 
 def up(*words: str) -> int:
@@ -137,21 +138,21 @@ def test_everything_is_made_once_in_the_order_of_needs_and_removed(programs: Pro
     (helm,) = said(programs, "helm")
     assert helm[helm.index("--set") + 1] == "k8sAPIServer=https://172.18.0.2:6443"
 
-    programs.forget()
+    programs.calls.clear()
     assert cli.main(["up", "--workers", "1"]) == 0
     calls = [" ".join(call) for call in programs.calls]
     add = "docker exec virtlab-switch ip link add"
     made = ("docker build", "docker run", "kind create", "kind delete", "git init", add)
     assert [call for call in calls if call.startswith(made)] == []
 
-    programs.pretend(programs.containers | {"other-control-plane": {"mounts": [], "labels": {}, "links": []}})
-    programs.forget()
+    programs.containers["other-control-plane"] = {"mounts": [], "labels": {}, "links": []}
+    programs.calls.clear()
     assert cli.main(["down"]) == 0
-    assert [name for name in programs.containers if name != "images"] == ["other-control-plane"]
+    assert list(programs.containers) == ["other-control-plane"]
     assert ["delete", "cluster", "--name", "virtlab"] in [call[:4] for call in said(programs, "kind")]
     assert not state.exists()
     assert (tmp_path / "virtlab.yaml").exists()
-    programs.forget()
+    programs.calls.clear()
     assert cli.main(["down"]) == 0
     assert said(programs, "kind") == []
 
@@ -159,7 +160,7 @@ def test_everything_is_made_once_in_the_order_of_needs_and_removed(programs: Pro
 def test_the_target_file_knows_the_rack_and_fits_it(programs: Programs, api: KindApi, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    (state / "kubeconfig").write_text((programs.folder / "kubeconfig").read_text())
+    (state / "kubeconfig").write_text(programs.kubeconfig)
     wanted = steps.Wanted("virtlab", 2, "docker", state, "x86_64", load())
     written = tmp_path / "virtlab.yaml"
     cli.write_target(wanted, written)
@@ -189,7 +190,7 @@ def test_an_up_that_failed_goes_on_where_it_stopped(programs: Programs, capsys: 
     assert "Error: Kubernetes cluster unreachable" in message
     assert "it goes on where it stopped" in message
     programs.heal()
-    programs.forget()
+    programs.calls.clear()
     assert up() == 0
     assert [call[:2] for call in said(programs, "kind")] == [["version"]]
     assert said(programs, "git") == []
@@ -199,7 +200,7 @@ def test_nodes_of_a_creation_that_was_cut_short_are_removed_first(programs: Prog
     programs.fail("docker", "exec")
     assert up() == 10
     (tmp_path / "state/virtlab/kind/virtlab/kubeconfig").unlink()
-    programs.forget()
+    programs.calls.clear()
     assert up() == 10
     assert [call[0] for call in said(programs, "kind")] == ["version", "delete", "create"]
 
@@ -246,7 +247,7 @@ FOREIGN = {"virtlab-control-plane": {"mounts": [], "labels": {}, "links": []}}
 def test_a_cluster_of_somebody_else_is_left_alone(
     programs: Programs, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    programs.pretend(FOREIGN)
+    programs.containers.update(FOREIGN)
     assert cli.main(words) == 2
     message = capsys.readouterr().err
     assert "wanted: a cluster 'virtlab' that `virtlab kind up` made from" in message
@@ -258,7 +259,7 @@ def test_a_container_that_only_has_the_switch_s_name_is_left_alone(
     programs: Programs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = {"virtlab-switch": {"mounts": [], "labels": {"app": "mine"}, "links": []}}
-    programs.pretend(other)
+    programs.containers.update(other)
     assert cli.main(["down"]) == 2
     assert 'the container virtlab-switch was made otherwise (labels {"app": "mine"})' in capsys.readouterr().err
     assert programs.containers == other
@@ -309,8 +310,9 @@ def test_the_plan_is_a_script_that_does_what_up_does(
     assert up() == 0
     questions = ("inspect", "image", "ps", "info")
     done = [call for call in programs.calls if call[1] not in questions and call != ["kind", "version"]]
-    programs.forget()
-    (tmp_path / "bin/containers").unlink()
+    programs.calls.clear()
+    programs.containers.clear()
+    programs.images.clear()
     shutil.move(tmp_path / "state", tmp_path / "done")
     subprocess.run(["sh", "-e", "-c", script], check=True, timeout=120)
     typed = [call for call in programs.calls if call[1] not in questions]
