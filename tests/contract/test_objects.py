@@ -262,3 +262,30 @@ def test_namespace_empties_itself(api: client.ApiClient, configmaps: Any) -> Non
         if event["type"] == "DELETED":
             stream.stop()
     assert types[-1] == "DELETED"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"containers": [{"name": "../../tmp/x", "image": "i"}]}, "spec.containers[0].name: Invalid value"),
+        ({"containers": [{"name": "", "image": "i"}]}, "spec.containers[0].name: Required value"),
+        ({"volumes": [{"name": "a/../b", "emptyDir": {}}]}, "spec.volumes[0].name: Invalid value"),
+        ({"volumes": [{"name": "a", "hostPath": {"path": "/run/../tmp"}}]}, "must not contain '..'"),
+        (
+            {"containers": [{"name": "c", "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "../b"}]}]},
+            "subPath",
+        ),
+        (
+            {"containers": [{"name": "c", "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "/b"}]}]},
+            "relative",
+        ),
+    ],
+)
+def test_a_pods_names_and_paths_lead_nowhere_else(
+    api: client.ApiClient, namespace: str, change: dict[str, Any], said: str
+) -> None:
+    spec = {"containers": [{"name": "c", "image": "i"}], **change}
+    with pytest.raises(client.ApiException) as caught:
+        client.CoreV1Api(api).create_namespaced_pod(namespace, {"metadata": {"name": "p"}, "spec": spec})
+    assert caught.value.status == 422
+    assert said in json.loads(caught.value.body)["message"]

@@ -15,14 +15,14 @@ from lab.embedded.apiserver.store import new_uid, now
 Obj = dict[str, Any]
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
     f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
 )
-_LABEL_TEXT = (
+LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    f"an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
+    f"an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL}')"
 )
 _VALUE = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _VALUE_TEXT = (
@@ -55,7 +55,7 @@ def check_name(resource: Resource, meta: Obj) -> list[Cause]:
         bad = name in (".", "..") or "/" in name or "%" in name
         return [invalid_value("metadata.name", name, "may not be '.' or '..' or contain '/' or '%'")] if bad else []
     short = resource.collection in (("", "namespaces"), ("", "services"))
-    limit, pattern, text = (63, _LABEL, _LABEL_TEXT) if short else (253, _SUBDOMAIN, _SUBDOMAIN_TEXT)
+    limit, pattern, text = (63, LABEL, LABEL_TEXT) if short else (253, _SUBDOMAIN, _SUBDOMAIN_TEXT)
     causes = []
     if len(name) > limit:
         causes.append(invalid_value("metadata.name", name, f"must be no more than {limit} characters"))

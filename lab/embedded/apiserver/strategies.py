@@ -9,6 +9,7 @@ import base64
 import re
 from typing import Any
 
+from lab.embedded.apiserver import podrules
 from lab.embedded.apiserver.errors import Cause
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.schema import clone, go_value
@@ -48,6 +49,8 @@ class PodStrategy(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
 
     def check(self, obj: Obj, old: Obj | None) -> list[Cause]:
+        if wrong := podrules.causes(obj["spec"]):
+            return wrong
         if old is None:
             names = [c.get("name") for c in obj["spec"].get("containers") or ()]
             if not names:

@@ -21,7 +21,7 @@ from lab.embedded.host.link import ip_json
 from lab.embedded.host.linkwatch import BridgeWatch
 from lab.embedded.kube import KubeError
 from lab.embedded.model.kinds import LEASE, NAD, NAMESPACE, NODE, POD
-from lab.embedded.node import nodeobject
+from lab.embedded.node import nodeobject, rootfs
 from lab.embedded.node.cni import Cni
 from lab.embedded.node.containers import tool_path
 from lab.embedded.node.context import NodeContext
@@ -53,6 +53,7 @@ class Kubelet:
         ctx.informers.get(NAD)
         self.workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._gone: set[str] = set()
         self._uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, ctx.node.chassis))
         self._known: list[Obj] = []
         self._is_ready = asyncio.Event()
@@ -213,9 +214,12 @@ class Kubelet:
             return
         uid = pod["metadata"]["uid"]
         if change == "DELETED":
+            self._gone.add(uid)
             task = self._tasks.get(uid)
             if task is not None:
                 task.cancel()
+            else:
+                self._forget(uid)
         elif uid in self.workers:
             self.workers[uid].update(pod)
         else:
@@ -229,3 +233,11 @@ class Kubelet:
         self._tasks.pop(uid, None)
         if not task.cancelled() and (error := task.exception()):
             log.error("worker of %s failed", task.get_name(), exc_info=error)
+        if uid in self._gone:
+            self._forget(uid)
+
+    def _forget(self, uid: str) -> None:
+        """A pod's logs stay as long as its object; virt-handler's of its guest lie under the same UID."""
+        self._gone.discard(uid)
+        for kept in ("pods", "guests"):
+            rootfs.forget(self.ctx.rundir / kept / uid)

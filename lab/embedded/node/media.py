@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from lab.embedded.errors import LabError
 from lab.embedded.kube import Kube, KubeError
 from lab.embedded.model.kinds import PVC, SECRET
 from lab.embedded.node import cloudinit
 from lab.embedded.node.domain import Disk
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A file is named by it: one with a slash would lie elsewhere."""
 
 Obj = dict[str, Any]
 
@@ -45,6 +50,8 @@ async def prepare(kube: Kube, vmi: Obj, disks: tuple[Disk, ...], folder: Path) -
     for disk in disks:
         if disk.kind == "image":
             continue
+        if not NAME.fullmatch(disk.name):
+            raise LabError("wanted a disk named by small letters, digits and dashes", repr(disk.name))
         files[disk.name] = path = folder / f"{disk.name}.img"
         if path.exists():
             continue

@@ -8,6 +8,8 @@ else.  Containers without such volumes see the node's files as they are and need
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +76,18 @@ def remove(root: Path) -> None:
         root.rmdir()
 
 
+def forget(folder: Path) -> None:
+    """Take away what the node kept of a pod that is gone. Where something is mounted still, nothing is touched: it may
+    be the host's disk."""
+    if not any(point.is_relative_to(folder) for point in mounts.mount_points()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _check(volume: Volume) -> None:
     source, kind = volume.source, volume.type
+    # What is not the node's own is this machine's disk: nothing is made there.
+    if kind.endswith("OrCreate") and not source.exists() and not _of_the_node(source.resolve()):
+        raise LabError(f"wanted to make {source} on the node", "that is this machine's disk, where it may not")
     if kind == "DirectoryOrCreate":
         with contextlib.suppress(OSError):
             source.mkdir(parents=True, exist_ok=True)
@@ -100,7 +112,10 @@ def _take(entry: Path, place: Path) -> None:
 
 
 def _put(volume: Volume, root: Path) -> None:
-    place = root / volume.target.relative_to("/")
+    # `..` leads nowhere above the root, as in a chroot; neither may a link on the way.
+    place = root / os.path.normpath(f"/{volume.target}").lstrip("/")
+    if not place.resolve().is_relative_to(root.resolve()):
+        raise OSError(f"the mount path {volume.target} leads out of the container")
     if volume.source.is_dir():
         place.mkdir(parents=True, exist_ok=True)
     else:

@@ -1,5 +1,6 @@
 """The files of a container with volumes of its node, built in namespaces of the test's own."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import LabError
+from lab.embedded.host import mounts
+from lab.embedded.node import rootfs
 from lab.embedded.node.rootfs import Volume, build, volumes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,12 +53,47 @@ def test_a_source_of_another_type() -> None:
         build(Path("/unused"), [Volume(Path("/etc"), Path("/host"), False, "Socket")])
 
 
+def test_nothing_is_made_on_the_machines_disk(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="that is this machine's disk"):
+        build(Path("/unused"), [Volume(tmp_path / "made", Path("/host"), False, "DirectoryOrCreate")])
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("target", ["/../../made", "a/../../../made", "/link/made"])
+def test_a_mount_path_never_leads_out_of_the_container(target: str, tmp_path: Path) -> None:
+    root, outside = tmp_path / "deep" / "root", tmp_path / "deep" / "outside"
+    for folder in (root, outside):
+        folder.mkdir(parents=True)
+    (root / "link").symlink_to(outside)
+    source = tmp_path / "source"
+    source.write_text("x")
+    with contextlib.suppress(OSError):
+        rootfs._put(Volume(source, Path(target), True), root)
+    assert not (tmp_path / "made").exists()
+    assert list(outside.iterdir()) == []
+
+
+def test_what_was_kept_of_a_pod_goes_but_never_through_a_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "pod"
+    (folder / "c/root").mkdir(parents=True)
+    (folder / "c.log").write_text("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, "mount_points", lambda: [Path("/"), folder / "c/root"])
+        rootfs.forget(folder)
+    assert (folder / "c.log").exists()
+    rootfs.forget(folder)
+    assert not folder.exists()
+    rootfs.forget(folder)
+
+
 BUILT = """
 import asyncio, sys
 from pathlib import Path
 from lab.embedded.host.mounts import mount
 from lab.embedded.node.ownfiles import prepare
 from lab.embedded.node.place import Place
+from lab.embedded.host import mounts
+from lab.embedded.node import rootfs
 from lab.embedded.node.rootfs import Volume, build, remove
 mount("tmpfs", "/run")
 prepare([])
