@@ -7,7 +7,7 @@ the place on the path that loses them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from lab.core import facts
 from lab.core.deadline import Deadline
@@ -116,11 +116,16 @@ def _from_guest(site: Site, check: Check) -> str:
     tell(way, told, found)
     if any(nearest.answered for nearest in walked):
         return f"what was sent while its path was walked was answered: the loss is over by now; {found}"
-    found = next((nearest.found for nearest in walked if nearest.lost >= 0), found)
-    # A port that OVN does not serve leaves the gateway without an answer to ARP, too: the path comes first.
-    if not getattr(found, "part", ""):
-        found = ends.of_route(guest, ends.look(guest.shell), address) or found
-    return _told(way, found)
+    return _told(way, nearest(found, walked, lambda: ends.of_route(guest, ends.look(guest.shell), address)))
+
+
+def nearest(found: str, walked: Sequence[Walk], route: Callable[[], str | None]) -> str:
+    """Of what the zones, the walk and the guest's *route* say, the place nearest to the guest; pure.
+
+    A port that OVN does not serve leaves the gateway without an answer to ARP, too: the path comes before the route.
+    """
+    place = next((walk.found for walk in walked if walk.lost >= 0), found)
+    return place if getattr(place, "part", "") else route() or found
 
 
 def _told(way: Way, found: str) -> str:

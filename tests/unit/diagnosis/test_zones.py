@@ -8,7 +8,9 @@ import pytest
 
 from lab.core.errors import ProductFailure
 from lab.diagnosis import zones
+from lab.diagnosis.cause import Said
 from lab.diagnosis.routes import WrongRoutes
+from lab.diagnosis.stations import Station, Walk
 from lab.kubevirt.interfaces import GuestInterface, VmiState
 from lab.ovn.findings import Finding
 from lab.probes.connections import ConnectionsObservation
@@ -91,3 +93,15 @@ def test_a_migration_that_is_taken_though_it_should_be_refused() -> None:
     zones.refused(guest(), "denied the request: it does not use masquerade", "does not use")
     with pytest.raises(ProductFailure, match="a migration of vm-p refused, since it does not use\nfound: it was taken"):
         zones.refused(guest(), "", "does not use")
+
+
+def test_the_place_nearest_to_the_guest_is_blamed_and_its_route_last() -> None:
+    route = Said("the default route leads to 169.254.1.1, where nobody answers ARP", "worker-3", "vm")
+    unbound = Said("worker-3: the logical port is bound nowhere", "worker-3", "ovn")
+    tap = Station("tap tap0", "worker-3", "tap", 0)
+    lost = Walk("VM vm-p", "a pod", (tap,), lost=0, found=Said("lost at the tap", "worker-3", "tap"))
+    passed = Walk("VM vm-p", "a pod", (tap,))
+    assert zones.nearest(unbound, [passed], lambda: route) == unbound, "its gateway is silent because of it"
+    assert zones.nearest("every zone has what it needs", [lost], lambda: route) == "lost at the tap"
+    assert zones.nearest("every zone has what it needs", [passed], lambda: route) == route
+    assert zones.nearest("every zone has what it needs", [], lambda: None) == "every zone has what it needs"
