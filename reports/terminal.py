@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
 
+from lab.core.errors import spelled_out
 from lab.evidence.flakes import Tries
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
 from reports.words import unfinished
@@ -49,7 +49,7 @@ def print_json(text: str) -> None:
 
 def clean(text: str) -> str:
     """The text with every control character but newline spelled out."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else repr(c)[1:-1] for c in text)
+    return spelled_out(text)
 
 
 class Terminal:

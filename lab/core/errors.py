@@ -24,11 +24,17 @@ This room holds no behaviour besides saying things well: it must not import anyt
 
 from __future__ import annotations
 
+import unicodedata
 from typing import ClassVar, Literal
 
 from lab.core.result import MOST_OUTPUT, CommandResult
 
 Verdict = Literal["failed", "broken", "inconclusive"]
+
+
+def spelled_out(text: str) -> str:
+    """The text with every control character but newline and tab spelled out: files and guests may say anything."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else repr(c)[1:-1] for c in text)
 
 
 class LabError(Exception):
@@ -46,7 +52,7 @@ class LabError(Exception):
     def __str__(self) -> str:
         lines = [f"wanted: {self.wanted}"]
         lines += [f"{label}: {text}" for label, text in self._parts() if text]
-        return "\n".join(lines)
+        return spelled_out("\n".join(lines))
 
     def _parts(self) -> list[tuple[str, str]]:
         return [("found", self.found), ("where", self.where), ("try", self.advice)]
@@ -55,7 +61,7 @@ class LabError(Exception):
     def headline(self) -> str:
         """One line, for places where one line is all there is."""
         found = self.found.strip().splitlines()
-        return f"wanted {self.wanted}; found {found[0]}" if found else f"wanted {self.wanted}"
+        return spelled_out(f"wanted {self.wanted}; found {found[0]}" if found else f"wanted {self.wanted}")
 
 
 class UsageError(LabError):

@@ -14,6 +14,8 @@ found, where, and what to try.  It must not know any other room.
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class LabError(Exception):
     """Something the user can read and act on; never shown as a traceback."""
@@ -27,7 +29,9 @@ class LabError(Exception):
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
         advice = f"\n  try: {self.advice}" if self.advice else ""
-        return f"{self.wanted}: {self.found}{place}{advice}"
+        text = f"{self.wanted}: {self.found}{place}{advice}"
+        # Files and names may hold anything, and this goes to a terminal.
+        return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else repr(c)[1:-1] for c in text)
 
 
 class ToolError(LabError):

@@ -145,3 +145,10 @@ def test_a_record_gone_wrong(data: st.DataObject, tmp_path_factory: pytest.TempP
     made.path.write_text(text[: data.draw(st.sampled_from([len(text), len(text), len(text) // 2]))])
     with contextlib.suppress(UsageError):
         record(made.path)
+
+
+@pytest.mark.parametrize("kind", [UsageError, LabUsageError])
+def test_errors_spell_control_characters_out(kind: type[UsageError | LabUsageError]) -> None:
+    said = str(kind(hostile.ESCAPES, hostile.ESCAPES, where=hostile.ESCAPES, advice=hostile.ESCAPES))
+    assert not [c for c in said if c in "\x1b\x9b\x07\x08\r\u202e"]
+    assert "\\x1b[2J" in said
