@@ -9,7 +9,7 @@ from lab.diagnosis.gather import explain
 from lab.topology import leases
 from lab.topology.scene import Scene
 
-NO_SERVER = "its DHCP server is silent, or the VM did not ask it"
+NO_SERVER = "its DHCP server is silent, or VM {vm} did not ask it"
 
 
 def leased(scene: Scene, name: str) -> None:
@@ -29,7 +29,7 @@ def _cause(scene: Scene, name: str) -> str:
     try:
         if said := ends.of_guest(guest, guest.segment, ends.look(guest.shell), unleased=True):
             return said
-        return explain(scene.site, guest.segment, (guest.node,), NO_SERVER)
+        return explain(scene.site, guest.segment, (guest.node,), NO_SERVER.format(vm=guest.name))
     except LabError as error:
         return f"the cause could not be looked for ({error.headline})"
 

@@ -20,6 +20,20 @@ The lines are those that the HTML report begins the scenario's entry with, read 
 when all words that the cell wants of it (layer, node, object) are in that line, and in the summary on the terminal.
 """
 
+BY_EYE = """\
+## What a reader makes of them
+
+The red lines were read by eye, too, in the reports of such a run, by somebody who looked up the fault afterwards. All
+name the object and its place. What they leave to be found out:
+
+- A target that hangs and one that crashes read alike: *Target pod is down*, from which worker to which.
+- A VLAN that is native on a trunk reads as one that does not pass the trunk; the counters beside it, packets received
+  and no answer, tell the two apart.
+- That an nmstate handler is dead reads as the row that its worker lacks in the table of enactments.
+- A bridge that a node's packet filter drops reads as one over which the node does not answer.
+- A VM that ended says where and that another one runs; why QEMU ended is in the launcher's log.
+"""
+
 
 def rates(found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
     """Name of a rate -> (how many, of how many)."""
@@ -69,6 +83,7 @@ def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str])
         rows += ["", "## Not run", "", *left]
     rows += ["", "## What no check may notice", ""]
     rows += [f"- `{name}`: {why}" for name, why in sorted(unnoticed.items())]
+    rows += ["", BY_EYE.rstrip()]
     for scenario in dict.fromkeys(o.scenario for o in ran):
         rows += ["", f"## {scenario}", "", "| Fault | Verdict | First line of the report |", "|---|---|---|"]
         rows += [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in ran if o.scenario == scenario]
