@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--read", nargs="+", type=Path, default=[], metavar="RUN", help="judge the records of runs already made instead"
     )
     parser.add_argument("--write", action="store_true", help="write docs/faults.md from what came of it")
+    parser.add_argument(
+        "--note", default="", metavar="TEXT", help="what else is to be known of these runs, for that file"
+    )
     options = parser.parse_args(argv)
     groups = cells.sample(cells.load()) if options.sample else cells.load()
     groups = [replace(g, cells=tuple(c for c in g.cells if options.k in f"{g.scenario}: {c.fault}")) for g in groups]
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (OUT / "results.json").write_text(json.dumps(results, indent=1))
     print("\n".join(table.lines(found, seconds)))
     if options.write:
-        table.write(ROOT / "docs" / "faults.md", found, catalogue(), cells.unnoticed())
+        table.write(ROOT / "docs" / "faults.md", found, catalogue(), cells.unnoticed(), options.note)
     return 0 if all(outcome.expected and not outcome.lacking for outcome in found) else 1
 
 

@@ -62,16 +62,16 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
     return [*rows, f"{len(found)} cells in {seconds / 60:.0f} min: {said}"]
 
 
-def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str]) -> None:
+def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str) -> None:
     """The page."""
-    path.write_text(page(found, catalogue, unnoticed))
+    path.write_text(page(found, catalogue, unnoticed, note))
 
 
-def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str]) -> str:
-    """Rates, what is not caught, what no check may notice, every cell with its line, the catalogue."""
+def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str = "") -> str:
+    """Rates with a *note* on the runs, what is not caught, what no check may notice, every cell with its line, the catalogue."""
     ran = [o for o in found if o.verdict != MISSING]
     said = f"{len(ran)} of {len(found)} cells ran, in {sum(o.seconds for o in ran) / 60:.0f} minutes."
-    rows = [HEAD, said, "", "| Rate | Cells |", "|---|---|"]
+    rows = [HEAD, f"{said} {note}".rstrip(), "", "| Rate | Cells |", "|---|---|"]
     rows += [
         f"| {name} | {part} of {whole} ({_percent(part, whole)}) |" for name, (part, whole) in rates(found).items()
     ]
