@@ -68,7 +68,7 @@ def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mappi
 
 
 def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str = "") -> str:
-    """Rates with a *note* on the runs, what is not caught, what no check may notice, every cell with its line, the catalogue."""
+    """Rates with a *note* on the runs, what is not caught, what may not be noticed, each cell's line, the catalogue."""
     ran = [o for o in found if o.verdict != MISSING]
     said = f"{len(ran)} of {len(found)} cells ran, in {sum(o.seconds for o in ran) / 60:.0f} minutes."
     rows = [HEAD, f"{said} {note}".rstrip(), "", "| Rate | Cells |", "|---|---|"]
