@@ -21,6 +21,8 @@ Collection = tuple[str, str]  # group and plural; all versions share one collect
 Key = tuple[str, str]  # namespace ("" for cluster scope) and name
 
 HISTORY = 1000
+LINES = 100
+"""Changes of a collection whose watch lines are kept for further watchers."""
 
 
 def now() -> str:
@@ -146,5 +148,8 @@ class Store:
         if len(history) == history.maxlen:
             self._forgotten[change.collection] = history[0].revision
         history.append(change)
+        if len(history) > LINES:
+            # A watcher this far behind has its lines made anew.
+            history[-1 - LINES].encoded.clear()
         for subscriber in [*self._subscribers[change.collection], *self._subscribers[None]]:
             subscriber(change)
