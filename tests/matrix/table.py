@@ -31,6 +31,7 @@ name the object and its place. What they leave to be found out:
   and no answer, tell the two apart.
 - That an nmstate handler is dead reads as the row that its worker lacks in the table of enactments.
 - A bridge that a node's packet filter drops reads as one over which the node does not answer.
+- A second DHCP server reads as a policy that was applied, and was to be rolled back.
 - A VM that ended says where and that another one runs; why QEMU ended is in the launcher's log.
 """
 
