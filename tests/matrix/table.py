@@ -23,8 +23,8 @@ when all words that the cell wants of it (layer, node, object) are in that line,
 BY_EYE = """\
 ## What a reader makes of them
 
-The red lines were read by eye, too, in the reports of such a run, by somebody who looked up the fault afterwards. All
-name the object and its place. What they leave to be found out:
+The red lines of such a run were read by eye, too, beside the faults that had been set. All name an object and its
+place. What they leave to be found out:
 
 - A target that hangs and one that crashes read alike: *Target pod is down*, from which worker to which.
 - A VLAN that is native on a trunk reads as one that does not pass the trunk; the counters beside it, packets received
