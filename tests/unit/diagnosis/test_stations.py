@@ -121,6 +121,13 @@ def test_a_vm_whose_frames_leave_its_node_is_not_to_blame_itself() -> None:
     assert getattr(found, "part", "") == "cable"
 
 
+def test_what_arrives_at_the_peers_node_is_lost_on_the_way_back_to_the_own() -> None:
+    path = (*PATH[:-1], replace(PATH[-1], back=0), Station("uplink bond2", "w2", "cable", 4))
+    found = nearer(Said("the VM", "w1", "vm"), judged(Walk("VM vm-a", "VM vm-b", path)))
+    assert found.startswith("w1: frames of VM vm-a leave the node (uplink bond2 of ovs-br1)")
+    assert getattr(found, "node", "") == "w1"
+
+
 def test_a_walk_that_could_not_be_made_changes_nothing() -> None:
     said = Said("the fault is in the VM or its port", "w1", "vm")
     assert nearer(said, Walk("VM vm-a", "gateway", unread=("exec refused",))) is said
