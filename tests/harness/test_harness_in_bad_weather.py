@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lab.core.errors import ApiDown, EnvironmentBroken, ProductFailure
+from lab.core.errors import AccessDenied, EnvironmentBroken, ProductFailure
 from lab.kubevirt.vm import judge
 from lab.run import Lab
 from lab.target.capabilities import Capabilities
@@ -205,8 +205,8 @@ def test_only_a_lost_worker_explains_a_failure(cluster: Weather, tmp_path: Path)
     assert lab.explained(failure) is failure
     cluster.nodes[0]["status"]["conditions"][0]["status"] = "False"
     assert isinstance(lab.explained(failure), EnvironmentBroken)
-    down = ApiDown("an answer of the API server", "refused")
-    assert lab.explained(down) is down
+    denied = AccessDenied("to list nodes", "forbidden")
+    assert lab.explained(denied) is denied
     lab.capabilities = Capabilities(lab.target, ("w2",), {})
     assert lab.explained(failure) is failure
 
