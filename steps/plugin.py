@@ -19,7 +19,7 @@ import pytest
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from lab.core import facts, names, trace
-from lab.core.errors import EnvironmentBroken, Inconclusive, LabError, NeedUnmet, UsageError, verdict_of
+from lab.core.errors import EnvironmentBroken, Inconclusive, LabError, NeedUnmet, UsageError, foremost, verdict_of
 from lab.core.part import Part
 from lab.evidence import versions
 from lab.evidence.ending import look, take
@@ -310,7 +310,7 @@ class Run:
             if call.when == "call":
                 scenario.verdict = scenario.verdict or Verdict.PASSED
             return report
-        error = call.excinfo.value
+        error = foremost(call.excinfo.value)
         if report.skipped:
             scenario.verdict, scenario.reason = Verdict.SKIPPED, str(error)
             return report

@@ -239,3 +239,13 @@ def verdict_of(error: BaseException) -> Verdict:
     if isinstance(error, LabError):
         return error.verdict
     return "failed" if isinstance(error, AssertionError) else "broken"
+
+
+def foremost(error: BaseException) -> BaseException:
+    """Of several errors of ours that the end of a scenario and of its feature raised at once, the one to tell."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    found = [foremost(one) for one in error.exceptions]
+    if not all(isinstance(one, LabError) for one in found):
+        return error
+    return next((one for one in found if isinstance(one, EnvironmentBroken)), found[0])
