@@ -23,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 10
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"virtlab: cannot write {error.filename or 'the report'}: {error.strerror}", file=sys.stderr)
     return 2

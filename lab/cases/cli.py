@@ -35,6 +35,8 @@ def main(arguments: Sequence[str], run: Callable[[list[str]], int], root: Path, 
     except LabError as error:
         print(f"virtlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 10
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"virtlab: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return 2

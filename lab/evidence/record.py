@@ -29,7 +29,7 @@ SCHEMA = 2
 
 
 class Verdict(StrEnum):
-    """What a scenario says about the product; from the best news to the worst see :data:`SEVERITY`."""
+    """What a scenario says about the product; from what says least to the worst see :data:`SEVERITY`."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -42,7 +42,8 @@ class Verdict(StrEnum):
     """A need of the scenario is unmet, or the run had ended before."""
 
 
-SEVERITY = (Verdict.PASSED, Verdict.SKIPPED, Verdict.INCONCLUSIVE, Verdict.BROKEN, Verdict.FAILED)
+# A skip takes nothing from what passed: it is the run's verdict where there is no other.
+SEVERITY = (Verdict.SKIPPED, Verdict.PASSED, Verdict.INCONCLUSIVE, Verdict.BROKEN, Verdict.FAILED)
 
 
 def now() -> str:

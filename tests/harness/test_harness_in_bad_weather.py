@@ -20,7 +20,7 @@ from lab.run import Lab
 from lab.target.capabilities import Capabilities
 from lab.target.connect import connect
 from lab.target.inventory import load
-from tests.harness.test_harness_runs import ROOT
+from tests.harness.smallrun import ROOT
 from tests.unit.access.fakeapi import kubeconfig, status
 from tests.unit.survey.fakecluster import GROUPS, FakeCluster
 

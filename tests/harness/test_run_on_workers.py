@@ -17,7 +17,7 @@ from lab.cli import _joined, _long
 from lab.core.deadline import Deadline
 from lab.core.wait import Periodic, Seen, wait_until
 from steps.parallel import workers_of
-from tests.harness.test_harness_runs import CONFTEST
+from tests.harness.smallrun import CONFTEST
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]

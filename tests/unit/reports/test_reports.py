@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import re
 from pathlib import Path
@@ -280,6 +282,18 @@ def test_the_command_says_what_it_cannot_read_or_write(tmp_path: Path, capsys: p
     (tmp_path / "file").write_text("")
     assert main(["r", "--out", str(tmp_path), "--html", str(tmp_path / "file" / "x.html")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.record(tmp_path / "r1", "passed").write()
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        main(["r1", "--json", "--out", str(tmp_path)])
 
 
 def test_a_large_report_is_small_enough(tmp_path: Path) -> None:
