@@ -195,7 +195,8 @@ def _clean(arguments: list[str]) -> int:
     parser.add_argument("--takeover", action="store_true", help="take the cluster from a run that still holds it")
     given = parser.parse_args(arguments)
 
-    from lab.core.errors import LabError, UsageError
+    from lab.core.errors import LabError
+    from lab.core.told import tell
     from lab.faults.port import FaultPort
     from lab.target.connect import connect
     from lab.target.inventory import load
@@ -215,8 +216,7 @@ def _clean(arguments: list[str]) -> int:
         finally:
             lease.release()
     except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+        return tell(error)
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left")
     return 0
 
@@ -233,7 +233,8 @@ def _nics(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
 
-    from lab.core.errors import LabError, UsageError
+    from lab.core.errors import LabError
+    from lab.core.told import tell
     from lab.target.connect import connect
     from lab.target.inventory import load
     from lab.topology.nics import table, workers_nics
@@ -242,8 +243,7 @@ def _nics(arguments: list[str]) -> int:
         target = load(Path(given.target))
         found = workers_nics(connect(target), target)
     except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+        return tell(error)
     if given.json:
         print(json.dumps([asdict(nic) | {"free": nic.free} for nic in found], indent=1))
     else:
@@ -254,13 +254,13 @@ def _nics(arguments: list[str]) -> int:
 def _look(command: str, arguments: list[str]) -> int:
     """A command that changes nothing: 2 is a request that cannot be met, 10 a cluster that cannot be asked."""
     from lab import look
-    from lab.core.errors import LabError, UsageError
+    from lab.core.errors import LabError
+    from lab.core.told import tell
 
     try:
         code, lines = {"audit": look.audit, "show": look.show}[command](OWN[command], arguments)
     except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+        return tell(error)
     for line in lines:
         print(line)
     return code

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.errors import UsageError
+from lab.core.told import told
 from lab.evidence.reading import FILE, find, load
 from lab.evidence.record import RunRecord, write_atomically
 
@@ -15,19 +16,11 @@ HELP = "draw a run's reports again: virtlab report RUN [--html | --junit | --mar
 PLACES = {"html": "report.html", "junit": "junit.xml", "markdown": "report.md"}
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: drawn; 2: no such run, or a place that cannot be written; 10: a store does not take it."""
     given = _parser().parse_args(arguments)
-    try:
-        return _report(given)
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"virtlab: cannot write {error.filename or 'the report'}: {error.strerror}", file=sys.stderr)
-    return 2
+    return _report(given)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.errors import UsageError
+from lab.core.told import told
 from lab.evidence.reading import find, load
 from lab.evidence.record import RunRecord, write_atomically
 from reports import pages, words
@@ -23,20 +23,12 @@ EXIT = (
 )
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """The comparison's exit code; 2: wrong use, 10: the store does not answer."""
     given = _parser().parse_args(arguments)
-    try:
-        found = compare(_side(given.a, given), _side(given.b, given))
-        _show(found, given)
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"virtlab: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+    found = compare(_side(given.a, given), _side(given.b, given))
+    _show(found, given)
     return found.exit_code
 
 

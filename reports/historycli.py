@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.told import told
 from lab.evidence.flakes import Tries
 from lab.evidence.reading import find, load
 from reports import words
@@ -19,20 +18,17 @@ from reports.terminal import clean
 SIGNS = {"passed": "+", "failed": "x", "broken": "!", "inconclusive": "?", "skipped": "-", "not run": "."}
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: shown; 2: wrong use; 10: the store does not answer."""
     given = _parser().parse_args(arguments)
+    store = Store(given.store or default_url(given.out))
     try:
-        store = Store(given.store or default_url(given.out))
-        try:
-            for name in given.add:
-                store.add(load(find(Path(name), given.out)))
-            _show(store, given)
-        finally:
-            store.close()
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+        for name in given.add:
+            store.add(load(find(Path(name), given.out)))
+        _show(store, given)
+    finally:
+        store.close()
     return 0
 
 

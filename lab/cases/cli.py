@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.cases import folder
-from lab.core.errors import LabError, UsageError
+from lab.core.told import told
 from lab.target.inventory import load
 
 RUN = "other arguments go to `virtlab run`"
 
 
+@told
 def main(arguments: Sequence[str], run: Callable[[list[str]], int], root: Path, target: str) -> int:
     """*run* is `virtlab run`; the feature is made below *root*, the checkout. 2: a case that cannot be run."""
     parser = argparse.ArgumentParser(prog="virtlab case", description=__doc__, epilog=RUN)
@@ -26,19 +27,10 @@ def main(arguments: Sequence[str], run: Callable[[list[str]], int], root: Path, 
     given, rest = parser.parse_known_args(list(arguments))
     if rest and given.verb == "show":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    try:
-        found = load(Path(given.target))
-        if given.verb == "show":
-            print(folder.text(given.folder, found), end="")
-            return 0
-        place = folder.write(given.folder, found, root / "out")
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"virtlab: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+    found = load(Path(given.target))
+    if given.verb == "show":
+        print(folder.text(given.folder, found), end="")
+        return 0
+    place = folder.write(given.folder, found, root / "out")
     print(f"the case as a feature: {os.path.relpath(place)}", file=sys.stderr)
     return run([f"--target={given.target}", *rest, str(place)])

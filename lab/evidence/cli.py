@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab.access.kinds import NAMESPACE, NODE
-from lab.core.errors import LabError, UsageError
 from lab.core.names import selector
+from lab.core.told import told
 from lab.evidence.collect import Sources, collect
 from lab.evidence.tasks import BUDGET_S
 from lab.target.connect import connect
@@ -21,15 +20,12 @@ from lab.target.platform import settled
 DEFAULT = "targets/embedded.yaml"
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: taken (what could not be is listed), 2: wrong use, 10: the cluster does not answer."""
     given = _parser().parse_args(arguments)
     folder = given.folder or Path("out") / time.strftime("evidence-%Y%m%d-%H%M%S", time.gmtime())
-    try:
-        files, missing = collect(_sources(given), folder, given.budget)
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+    files, missing = collect(_sources(given), folder, given.budget)
     print(f"{len(files)} files in {folder}")
     for line in missing:
         print(f"could not be taken: {line}")

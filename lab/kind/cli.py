@@ -6,12 +6,12 @@ import argparse
 import platform
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.errors import UsageError
+from lab.core.told import told
 from lab.kind import cables, doing, ownership, steps, tools
 from lab.kind.steps import ARCHITECTURES, Wanted
 from lab.kind.versions import load
@@ -21,14 +21,11 @@ BOOT_S = 600
 """Seconds that a guest may take to boot without KVM."""
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: done; 2: wrong use, a program is missing, or the cluster is somebody else's; 10: a step failed."""
     given = _parser().parse_args(arguments)
-    try:
-        return int(given.do(given))
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+    return int(given.do(given))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.told import told
 from lab.target.capabilities import detect
 from lab.target.connect import connect
 from lab.target.inventory import load
@@ -17,6 +16,7 @@ from lab.target.inventory import load
 HEAD = ("NEED", "HERE", "WHAT, OR WHY NOT")
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: asked; 2: wrong use; 10: the cluster does not answer."""
     parser = argparse.ArgumentParser(prog="virtlab capabilities", description=__doc__)
@@ -24,12 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--target", default=default, type=Path, metavar="FILE", help="target file")
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
-    try:
-        target = load(given.target)
-        found = detect(connect(target), target)
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+    target = load(given.target)
+    found = detect(connect(target), target)
     rows = found.rows()
     if given.json:
         listed = [{"need": name, "here": here, "why": why} for name, here, why in rows]

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.told import told
 from lab.survey.findings import code, document, lines
 from lab.survey.preflight import of_cluster
 from lab.target.inventory import load
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: fit, as far as can be known; 1: something is not as it must be; 2: wrong use; 10: no answer."""
     parser = argparse.ArgumentParser(prog="virtlab doctor", description=__doc__)
     parser.add_argument("--target", required=True, type=Path, metavar="FILE", help="target file")
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
-    try:
-        findings = of_cluster(load(given.target))
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+    findings = of_cluster(load(given.target))
     if given.json:
         print(json.dumps({"target": str(given.target), "findings": document(findings)}, indent=1))
     else:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lab.core.errors import LabError, UsageError
+from lab.core.errors import UsageError
 from lab.core.names import dns_label
+from lab.core.told import told
 
 
+@told
 def main(arguments: Sequence[str]) -> int:
     """0: done, or nothing wrong; 1: the cluster is not as the file says; 2: wrong use or file; 10: no answer."""
     given = _parser().parse_args(arguments)
-    try:
-        return int(given.do(given))
-    except LabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 10
+    return int(given.do(given))
 
 
 def _parser() -> argparse.ArgumentParser:
