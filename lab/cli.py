@@ -67,7 +67,10 @@ RUN_OPTIONS = frozenset(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went (10: the environment is broken)."""
     try:
-        return _main(list(sys.argv[1:] if argv is None else argv))
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        # What fits into Python's buffer meets a pipe that is closed only here.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # Whoever reads has enough, as in `| head`; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,7 +20,8 @@ from lab.kubevirt import interrupt
 from lab.netmanager import debugpod, switchover
 from lab.nmstate.policy import take_back
 
-NAMESPACES_S = 120.0
+NAMESPACES_S = 240.0
+"""A VM whose guest does not hear the power button is given the three minutes of grace that KubeVirt gives it."""
 POLICIES_S = 300.0
 NODE_S = 150.0
 NOTHING = "nothing to heal"

@@ -129,6 +129,10 @@ class PodWorker:
                 await self._publish()
             await self._remove()
         except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None:
+                # Before Python 3.11.3 a timeout in a task that is being cancelled ends as one more cancellation
+                # (gh-102780), and what is left of the pod would stay.
+                task.uncancel()
             await self._teardown()
             raise
 
