@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,8 +100,6 @@ def until_it_answers(port: int, server: subprocess.Popen[bytes]) -> None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5).close()
         except OSError:
-            import time
-
             time.sleep(0.2)
         else:
             return
