@@ -219,12 +219,13 @@ class Inconclusive(LabError):
 
 
 class EndlessOutput(Inconclusive):
-    """A command in a guest or pod printed more than is read of one."""
+    """A command in a guest or pod, on an outside host or here, printed more than is read of one."""
 
-    def __init__(self, program: str, place: str, stream: bytes | bytearray) -> None:
+    def __init__(self, program: str, place: str, stream: bytes | bytearray, most: int = MOST_OUTPUT) -> None:
+        limit = f"{most >> 20} MiB" if most >> 20 else f"{most >> 10} KiB"
         super().__init__(
             f"the output of {program!r} to end",
-            f"more than {MOST_OUTPUT >> 20} MiB of it; the last: {bytes(stream[-100:])!r}",
+            f"more than {limit} of it; the last: {bytes(stream[-100:])!r}",
             place,
             "look at what runs there",
         )

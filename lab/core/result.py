@@ -48,4 +48,4 @@ def _quoted(name: str, text: str, limit: int = 4000) -> str:
 
 
 MOST_OUTPUT = 16 << 20
-"""Bytes of one stream of a command in a guest or pod: what prints more may print without end."""
+"""Bytes of one stream of a command, wherever it runs: what prints more may print without end."""

@@ -42,8 +42,8 @@ class OutsideShell:
         self.place = f"outside host {host.name}"
 
     def run(self, argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
-        """Raises ToolMissing (the prefix' program), EnvironmentTimeout, GuestUnreachable (ssh: refused or lost)."""
-        result = process.run(self.host.command(argv), deadline=deadline, place=self.place)
+        """Raises ToolMissing (the prefix' program), EnvironmentTimeout, EndlessOutput, GuestUnreachable (by ssh)."""
+        result = process.run(self.host.command(argv), deadline=deadline, place=self.place, program=argv[0])
         if self.host.quoted and result.exit_code == SSH_FAILED:
             self._check(result.stderr)
         return result

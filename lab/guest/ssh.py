@@ -69,9 +69,7 @@ class CommandLink:
 
     def complaint(self) -> str:
         """What the command said on stderr, once it ended by itself."""
-        if process.wait(self._child, 0.5) is None or self._child.stderr is None:
-            return ""
-        return self._child.stderr.read().decode("utf-8", "replace").strip()
+        return process.last_words(self._child)
 
 
 class SshShell:

@@ -16,7 +16,7 @@ import paramiko
 
 from lab.core import clock, process
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentTimeout, Inconclusive
+from lab.core.errors import EndlessOutput, EnvironmentTimeout, Inconclusive
 from lab.guest.console import ConsoleShell
 from lab.guest.marker import new_mark
 from lab.guest.outside import OutsideShell
@@ -24,6 +24,8 @@ from lab.guest.shell import Shell
 from lab.guest.ssh import SshShell
 
 _TICK_S = 0.2
+MOST_LINE = 64 << 10
+"""Bytes of an answer, which is a line of some words."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,19 @@ def loop(snippet: str) -> str:
 
 
 class _Lines:
-    """Bytes in, whole lines out."""
+    """Bytes in, whole lines out, which *place* says."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self._place = place
         self._rest = b""
 
     def add(self, data: bytes) -> str | None:
-        """The first whole line, if there is one now."""
+        """The first whole line, if there is one now. Raises EndlessOutput."""
         line, end, rest = (self._rest + data).partition(b"\n")
         if not end:
             self._rest = line
+            if len(line) > MOST_LINE:
+                raise EndlessOutput("a line", self._place, line, MOST_LINE)
             return None
         self._rest = rest
         return line.decode("utf-8", "replace").rstrip("\r")
@@ -79,7 +84,7 @@ class ProcessTalk:
     def __init__(self, shell: OutsideShell, argv: list[str]) -> None:
         self.place = shell.place
         self._child = process.start_process(shell.host.command(argv), stdin=process.PIPE)
-        self._lines = _Lines()
+        self._lines = _Lines(self.place)
 
     def ask(self, deadline: Deadline) -> Answer:
         """See Talk."""
@@ -103,10 +108,7 @@ class ProcessTalk:
         raise _overdue(self.place, deadline)
 
     def _over(self) -> TalkOver:
-        said = b""
-        if process.wait(self._child, 0.5) is not None and self._child.stderr is not None:
-            said = self._child.stderr.read()
-        return TalkOver("an answer", f"the command ended: {said.decode('utf-8', 'replace').strip()[-300:]}", self.place)
+        return TalkOver("an answer", f"the command ended: {process.last_words(self._child)[-300:]}", self.place)
 
     def close(self) -> None:
         """Ends it."""
@@ -123,7 +125,7 @@ class SshTalk:
         self.place = shell.place
         self._channel = shell.channel(argv, deadline)
         self._channel.settimeout(_TICK_S)
-        self._lines = _Lines()
+        self._lines = _Lines(self.place)
 
     def ask(self, deadline: Deadline) -> Answer:
         """See Talk."""

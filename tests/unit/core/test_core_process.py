@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
 import time
 
 import pytest
@@ -9,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core import names, process
+from lab.core import result as results
 from lab.core.deadline import Deadline
-from lab.core.errors import CommandFailed, EnvironmentTimeout, ToolMissing
+from lab.core.errors import CommandFailed, EndlessOutput, EnvironmentTimeout, ToolMissing
 from lab.core.undo import UndoStack
 
 
@@ -34,6 +38,57 @@ def test_a_deadline_ends_the_command_with_its_children() -> None:
     with pytest.raises(EnvironmentTimeout, match="so far"):
         process.run(["sh", "-c", "echo so far; sleep 60 & sleep 60; wait"], deadline=Deadline.after(0.3))
     assert time.monotonic() - start < 4
+
+
+def resident_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_output_over_the_limit_is_given_up_in_bounded_memory(stream: str) -> None:
+    before = resident_mib()
+    argv = ["sh", "-c", f"head -c 40000000 /dev/zero | tr '\\0' x >&{stream}"]
+    with pytest.raises(EndlessOutput) as caught:
+        process.run(argv, deadline=Deadline.after(60), place="outside host gw")
+    assert str(caught.value).splitlines()[:3] == [
+        "wanted: the output of 'sh' to end",
+        f"found: more than 16 MiB of it; the last: b'{'x' * 100}'",
+        "where: outside host gw",
+    ]
+    assert resident_mib() - before < 6 * (results.MOST_OUTPUT >> 20)
+
+
+def test_what_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+    begin = process.start_process
+
+    def start(argv: list[str], **how: object) -> subprocess.Popen[bytes]:
+        children.append(begin(argv, **how))  # type: ignore[arg-type]
+        return children[-1]
+
+    monkeypatch.setattr(process, "start_process", start)
+    with pytest.raises(EndlessOutput):
+        process.run(["sh", "-c", "yes & yes"], deadline=Deadline.after(60))
+    assert children[0].poll() is not None
+
+
+def test_much_goes_in_and_comes_out_whole() -> None:
+    text = "a line of some length\n" * 20_000
+    result = process.run(["tee", "/dev/stderr"], deadline=Deadline.after(20), stdin=text)
+    assert (result.stdout, result.stderr) == (text, text)
+    assert process.run(["true"], deadline=Deadline.after(20), stdin=text).ok
+
+
+def test_last_words_are_not_waited_for_when_a_child_s_child_holds_the_pipe() -> None:
+    child = process.start_process(["sh", "-c", "echo gone >&2; sleep 30 & exit 1"])
+    start = time.monotonic()
+    process.wait(child, 5)
+    assert process.last_words(child) == "gone"
+    assert time.monotonic() - start < 4
+    os.killpg(child.pid, 9)
+    for stream in (child.stdout, child.stderr):
+        assert stream is not None
+        stream.close()
 
 
 def test_undo_goes_backwards_collects_errors_and_has_time_of_its_own() -> None:

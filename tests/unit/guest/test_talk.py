@@ -14,7 +14,7 @@ from test_guest_ssh import authorized, shell_to
 
 from lab.core import clock
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentTimeout, Inconclusive
+from lab.core.errors import EndlessOutput, EnvironmentTimeout, Inconclusive
 from lab.guest.outside import OutsideShell
 from lab.guest.talk import Talk, TalkOver, talk
 from lab.target.inventory import OutsideHost
@@ -93,3 +93,17 @@ def test_the_harness_clock_runs_with_the_wall_clock() -> None:
     assert abs(clock.now() - time.time()) < 0.05
     assert abs(clock.moved_ms()) < 50
     assert clock.stamp(0.0125).startswith("1970-01-01T00:00:00.01")
+
+
+def test_an_outside_host_whose_line_does_not_end_is_given_up() -> None:
+    talking = talk(HERE, "tr '\\0' x </dev/zero", deadline=Deadline.after(10))
+    with pytest.raises(EndlessOutput, match=r"more than 64 KiB of it; the last: .*xxx"):
+        talking.ask(Deadline.after(20))
+    talking.close()
+
+
+def test_an_outside_host_whose_command_prints_without_end_is_given_up_and_the_command_is_named() -> None:
+    with pytest.raises(EndlessOutput) as caught:
+        HERE.run(["sh", "-c", "yes"], deadline=Deadline.after(30))
+    assert "the output of 'sh' to end" in str(caught.value)
+    assert "where: outside host here" in str(caught.value)
