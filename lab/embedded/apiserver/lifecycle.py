@@ -15,10 +15,11 @@ from typing import Any
 from lab.embedded.apiserver import crd as crds
 from lab.embedded.apiserver.deletes import FOREGROUND, ORPHAN, Deleter
 from lab.embedded.apiserver.errors import StatusError
+from lab.embedded.apiserver.history import Change, Collection
 from lab.embedded.apiserver.requests import Call, User
 from lab.embedded.apiserver.resources import Registry, Resource
 from lab.embedded.apiserver.schema import clone
-from lab.embedded.apiserver.store import Change, Collection, Store, new_uid, now
+from lab.embedded.apiserver.store import Store, new_uid, now
 
 Obj = dict[str, Any]
 Job = Callable[[], Coroutine[Any, Any, None]]

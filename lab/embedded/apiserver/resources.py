@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.embedded.apiserver.errors import qualified
+from lab.embedded.apiserver.history import Collection
 from lab.embedded.apiserver.schema import Schema
-from lab.embedded.apiserver.store import Collection
 
 Obj = dict[str, Any]
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")

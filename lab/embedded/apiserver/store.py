@@ -7,22 +7,14 @@ before changing. The store knows nothing of schemas, admission or HTTP; it never
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from lab.embedded.apiserver import clock
-from lab.embedded.apiserver.errors import too_old
+from lab.embedded.apiserver.history import Change, Collection, History, Obj
 
-Obj = dict[str, Any]
-Collection = tuple[str, str]  # group and plural; all versions share one collection
 Key = tuple[str, str]  # namespace ("" for cluster scope) and name
-
-HISTORY = 1000
-LINES = 100
-"""Changes of a collection whose watch lines are kept for further watchers."""
 
 
 def now() -> str:
@@ -44,29 +36,16 @@ def new_uid() -> str:
     return str(uuid.uuid4())
 
 
-@dataclass(slots=True)
-class Change:
-    """One write. `type` is ADDED, MODIFIED or DELETED; `previous` is the object before it (None for ADDED)."""
-
-    revision: int
-    collection: Collection
-    type: str
-    obj: Obj
-    previous: Obj | None
-    encoded: dict[str, bytes] = field(default_factory=dict)  # watch lines by apiVersion, shared between watchers
-
-
 Subscriber = Callable[[Change], None]
 
 
 class Store:
     """The lab's etcd. Revisions start at 1 and rise by one with every write to anything."""
 
-    def __init__(self, history: int = HISTORY) -> None:
+    def __init__(self) -> None:
         self.revision = 1
         self._objects: dict[Collection, dict[Key, Obj]] = defaultdict(dict)
-        self._history: dict[Collection, deque[Change]] = defaultdict(lambda: deque(maxlen=history))
-        self._forgotten: dict[Collection, int] = defaultdict(int)
+        self._history: dict[Collection, History] = defaultdict(History)
         self._subscribers: dict[Collection | None, list[Subscriber]] = defaultdict(list)
         self._uids: dict[str, tuple[Collection, Key]] = {}
         self._dependents: dict[str, set[tuple[Collection, Key]]] = defaultdict(set)
@@ -127,9 +106,7 @@ class Store:
 
     def changes_since(self, collection: Collection, revision: int) -> Iterable[Change]:
         """Changes after a revision, oldest first. Raises 410 when some of them are no longer kept."""
-        if revision < self._forgotten[collection]:
-            raise too_old(revision, self._forgotten[collection])
-        return [change for change in self._history[collection] if change.revision > revision]
+        return self._history[collection].since(revision)
 
     def _index(self, collection: Collection, key: Key, previous: Obj | None, obj: Obj | None) -> None:
         for reference in (previous or {}).get("metadata", {}).get("ownerReferences", ()):
@@ -144,12 +121,6 @@ class Store:
                 self._dependents[reference["uid"]].add((collection, key))
 
     def _tell(self, change: Change) -> None:
-        history = self._history[change.collection]
-        if len(history) == history.maxlen:
-            self._forgotten[change.collection] = history[0].revision
-        history.append(change)
-        if len(history) > LINES:
-            # A watcher this far behind has its lines made anew.
-            history[-1 - LINES].encoded.clear()
+        self._history[change.collection].add(change)
         for subscriber in [*self._subscribers[change.collection], *self._subscribers[None]]:
             subscriber(change)

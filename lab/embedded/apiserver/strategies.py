@@ -11,9 +11,10 @@ from typing import Any
 
 from lab.embedded.apiserver import podrules
 from lab.embedded.apiserver.errors import Cause
+from lab.embedded.apiserver.history import Collection
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.schema import clone, go_value
-from lab.embedded.apiserver.store import Collection, now
+from lab.embedded.apiserver.store import now
 
 Obj = dict[str, Any]
 

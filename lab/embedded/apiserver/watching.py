@@ -17,10 +17,11 @@ from typing import Any
 
 from lab.embedded.apiserver import selectors
 from lab.embedded.apiserver.errors import StatusError, bad_request, expired, invalid
+from lab.embedded.apiserver.history import Change
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.resources import Resource
 from lab.embedded.apiserver.selectors import Predicate
-from lab.embedded.apiserver.store import Change, Store
+from lab.embedded.apiserver.store import Store
 
 Obj = dict[str, Any]
 Show = Callable[[Obj], Any]

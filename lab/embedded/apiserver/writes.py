@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lab.embedded.apiserver import errors, fields, incoming, managed, objects, patching
+from lab.embedded.apiserver.history import Collection
 from lab.embedded.apiserver.managed import Manager
 from lab.embedded.apiserver.requests import Call, expect_object
 from lab.embedded.apiserver.resources import Registry, Resource
 from lab.embedded.apiserver.schema import clone
-from lab.embedded.apiserver.store import Collection, Store, now
+from lab.embedded.apiserver.store import Store, now
 from lab.embedded.apiserver.strategies import Strategy
 
 Obj = dict[str, Any]
