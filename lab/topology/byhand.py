@@ -96,7 +96,7 @@ class HandMadeBridge:
         text = self._text.under(self.names, port=port)
         deadline = Deadline.after(CALL_S)
         self.site.change_nodes()
-        self.site.undo.push(f"{self.names.bridge} of {self.node}, made by nmcli", self.take_back)
+        self.site.undo.push(f"{self.names.bridge} of {self.node}, made by nmcli", self._undo)
         self.site.settle()
         back, up = going_back(self.names.bridge, self.names.slave, self.names.wired)
         self._switch.install(text.switch, back, up, deadline)
@@ -188,10 +188,7 @@ class HandMadeBridge:
 
     def take_back(self, deadline: Deadline) -> None:
         """Have the node go back, and wait until it is as before; done once. Raises WaitTimeout, as Client.exec."""
-        if not self._installed:
-            return
-        if self._returned:
-            self._switch.remove(deadline)
+        if self._returned or not self._installed:
             return
         see_back(
             self._switch,
@@ -201,6 +198,11 @@ class HandMadeBridge:
             advice=f"on its console: nmcli con delete {self.names.bridge}; nmcli con up '{self.names.wired}'",
         )
         self._returned = True
+
+    def _undo(self, deadline: Deadline) -> None:
+        self.take_back(deadline)
+        if self._installed:
+            self._switch.remove(deadline)
 
     def log(self) -> str:
         """What the node did by itself; empty while it cannot be asked."""

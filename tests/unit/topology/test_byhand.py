@@ -153,10 +153,9 @@ def test_what_is_not_as_documented_is_told(world: World) -> None:
 
 def test_the_way_back_waits_until_the_worker_is_back(world: World) -> None:
     world.worker.starts_over_bridge = True
-    made = world.made()
+    world.made()
     world.worker.states = ["kept", "returning", "returned"]
     assert world.undo.unwind(20) == []
-    made.take_back(Deadline.after(5))
     assert world.worker.ran[-1].startswith("rm -rf /run/virtlab-nmcli")
 
 
