@@ -28,6 +28,7 @@ from lab.embedded.node.launcher import Launchers
 from lab.embedded.node.leftout import LeftOut
 from lab.embedded.node.machine import take_address
 from lab.embedded.node.networkmanager.service import NetworkManager
+from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.handler import NmstateHandler
 from lab.embedded.node.nmstate.settings import folder as nmstate_folder
@@ -98,7 +99,9 @@ async def agent(node: NodeSpec, layout: Layout, spec: LabSpec, guest: tuple[str,
     await zone.start()
     rundir = Path("/run/virtlab")
     await _cables(wired)
-    await asyncio.gather(zone.wire(), take_address(node, DhcpClients.beneath(nmstate_folder(rundir))))
+    dhcp = DhcpClients.beneath(nmstate_folder(rundir))
+    stay = Session(rundir / "networkmanager", dhcp)
+    await asyncio.gather(zone.wire(), take_address(node, dhcp, stay))
     kube = Kube(f"https://{API_ADDRESS}:{API_PORT}", token=keys.token(layout, node.name), ca=layout.pki / "ca.crt",
                 user_agent=f"virtlab-agent/{node.name}", host=node.name)  # fmt: skip
     ctx = NodeContext(
@@ -115,9 +118,7 @@ async def agent(node: NodeSpec, layout: Layout, spec: LabSpec, guest: tuple[str,
     kubelet = Kubelet(ctx, launchers, parts, left_out)
     virt = VirtHandler(ctx, launchers)
     handler = NmstateHandler(ctx, spec.release)
-    manager = NetworkManager(
-        rundir / "networkmanager", handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close
-    )
+    manager = NetworkManager(stay.folder, handler.node, node.machine_ip, changed=handler.refresh, reconnect=kube.close)
     components: dict[str, Component] = {
         "kubelet": kubelet, "virt-handler": virt, "nmstate": handler, "ovnkube": ovnkube, "networkmanager": manager,
     }  # fmt: skip

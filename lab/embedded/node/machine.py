@@ -9,14 +9,16 @@ from __future__ import annotations
 from lab.embedded.errors import LabError
 from lab.embedded.host.link import ip_json
 from lab.embedded.model.spec import MACHINE_HOST, MACHINE_NIC, NodeSpec
+from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 
 LEASE_SECONDS = 30.0
 
 
-async def take_address(node: NodeSpec, dhcp: DhcpClients) -> None:
+async def take_address(node: NodeSpec, dhcp: DhcpClients, stay: Session) -> None:
     """Let the machine NIC ask for its address. Raises LabError without one, or with another than the node's."""
     await dhcp.revive(LEASE_SECONDS)
+    await stay.resume()
     if dhcp.running() or node.machine_ip in await _addresses():
         return
     found = await dhcp.start(MACHINE_NIC, LEASE_SECONDS)

@@ -115,6 +115,7 @@ import asyncio, json, os, sys
 from pathlib import Path
 from lab.embedded.host.mounts import mount
 from lab.embedded.node.networkmanager import service, session
+from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.apply import Node
 from lab.embedded.node.ownfiles import prepare
 
@@ -199,6 +200,40 @@ async def main():
     await asyncio.sleep(1.5)
     found["idle"] = [manager.session.running, os.listdir(PROFILES), os.listdir(RUNTIME)]
     found["network"] = [before, network()]
+
+    # All processes of the node are killed; its agent is a new one.
+    async def killed():
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for pid in manager.session._read()["pids"]:
+            os.kill(pid, 9)
+        await asyncio.sleep(0.1)
+    await say(b"hello")
+    ip("addr flush dev ens3", "addr add 192.0.2.1/24 dev ens3 noprefixroute",
+       "route add 192.0.2.0/24 dev ens3 metric 9")
+    await killed()
+    found["killed"] = [manager.session.running, manager.session.alive, network() == before]
+    await Session(manager.session.folder, node.dhcp).resume()
+    found["killed idle"] = [manager.session.running, os.listdir(PROFILES), network() == before]
+
+    running = asyncio.ensure_future(manager.run())
+    await asyncio.sleep(0.1)
+    await say(b"hello")
+    saved = PROFILES / "system-connections" / "br1.nmconnection"
+    saved.touch()
+    await killed()
+    await Session(manager.session.folder, node.dhcp).resume()
+    found["killed with a profile"] = [manager.session.alive, saved.exists()]
+    os.kill(manager.session._read()["pids"][1], 9)
+    listed.write_text(nothing + "b1:/etc/NetworkManager/system-connections/br1.nmconnection:\n")
+    running = asyncio.ensure_future(manager.run())
+    await asyncio.sleep(1.5)
+    found["killed alone"] = manager.session.alive
+    saved.unlink()
+    listed.write_text(nothing)
+    await say(b"hello")
+    await asyncio.sleep(1.5)
+    found["killed, in the end"] = [manager.session.running, network() == before]
 
 ip("link add ens3 type veth peer name other", "link set ens3 address 02:00:00:a8:34:0b", "link set other up",
    "link set ens3 up", "addr add 192.0.2.1/24 dev ens3")
@@ -296,3 +331,14 @@ def test_an_idle_one_goes_and_the_node_is_as_before(played: Played) -> None:
     before, after = played[0]["network"]
     assert played[0]["changed"]
     assert after == before
+
+
+def test_one_killed_with_all_of_the_node_gives_the_nic_back(played: Played) -> None:
+    assert played[0]["killed"] == [True, False, False]
+    assert played[0]["killed idle"] == [False, [], True]
+
+
+def test_one_killed_with_profiles_to_keep_is_started_again_without_a_client(played: Played) -> None:
+    assert played[0]["killed with a profile"] == [True, True]
+    assert played[0]["killed alone"]
+    assert played[0]["killed, in the end"] == [False, True]

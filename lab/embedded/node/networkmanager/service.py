@@ -122,6 +122,8 @@ class NetworkManager:
         """End the stay if NetworkManager has nothing to keep; whether there is none now."""
         async with self._turn, self._network:
             try:
+                # Nobody else would renew its leases.
+                await self.session.resume()
                 if self.session.running:
                     if not wanted() or not await self.session.idle():
                         return False

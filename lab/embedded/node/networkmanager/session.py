@@ -92,6 +92,18 @@ class Session:
             await self.end()
             raise
 
+    async def resume(self) -> None:
+        """Go on after it was killed, as after a boot: with profiles that were saved it is started again, without any
+        the NIC goes back. Raises LabError."""
+        if not self.running or self.alive:
+            return
+        if any((PROFILES / "system-connections").glob("*")):
+            log.info("NetworkManager was killed and is started again")
+            await self.begin()
+        else:
+            log.info("NetworkManager was killed and had nothing to keep")
+            await self.end()
+
     async def _take_over(self) -> dict[str, Any]:
         """Write down what there is, end the NIC's own client, and tell NetworkManager what it is to take up."""
         (link,) = await ip_json(["addr", "show", "dev", MACHINE_NIC])
@@ -181,6 +193,8 @@ class Session:
         await ip([f"addr del {a['local']}/{a['prefixlen']} dev {MACHINE_NIC}" for a in foreign])
         static = [a for a in _ipv4(was) if not a.get("dynamic")]
         await ip([f"addr replace {a['local']}/{a['prefixlen']} brd + dev {MACHINE_NIC}" for a in static])
+        # Two clients of one NIC would take the address from each other: one killed half way back is running again.
+        await self.dhcp.stop(MACHINE_NIC)
         if kept["dhcp"] and not await self.dhcp.start(MACHINE_NIC, LEASE_SECONDS, resume=True):
             log.warning("no lease for %s within %g s of NetworkManager's end", MACHINE_NIC, LEASE_SECONDS)
         # NetworkManager's routes differ from the kernel's in their metric, and some outlive their addresses.
