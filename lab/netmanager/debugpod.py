@@ -10,14 +10,16 @@ import copy
 from collections.abc import Sequence
 
 from lab.access.client import Client
-from lab.access.kinds import Obj
+from lab.access.kinds import POD, Obj
 from lab.core.deadline import Deadline
-from lab.core.names import owned
+from lab.core.names import dns_label, owned, unique
 from lab.core.result import CommandResult
+from lab.core.wait import Seen
 
 HOST = "/host"
 LABEL = "virtlab.dev/node-shell"
 """On every debug pod: what was changed by hand on a node can be found and taken back through them."""
+ENDED = ("Succeeded", "Failed")
 
 
 def manifest(template: Obj, *, name: str, namespace: str, node: str, image: str, run: str) -> Obj:
@@ -29,6 +31,18 @@ def manifest(template: Obj, *, name: str, namespace: str, node: str, image: str,
         container["image"] = image
     labels = {**(pod["metadata"].get("labels") or {}), LABEL: "true"}
     return owned({**pod, "metadata": {**pod["metadata"], "labels": labels}}, run)
+
+
+def again(pod: Obj) -> Obj:
+    """The same pod under another name; pure. A pod that ended is never started again, as its node's power is."""
+    meta = pod["metadata"]
+    named = {"name": unique(dns_label(meta["name"])), "namespace": meta["namespace"], "labels": meta["labels"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": copy.deepcopy(pod["spec"])}
+
+
+def phase(pod: Obj | None) -> str:
+    """Of a pod; empty before its node knows of it."""
+    return str(((pod or {}).get("status") or {}).get("phase") or "")
 
 
 class NodeShell:
@@ -46,6 +60,22 @@ class NodeShell:
         """As Client.exec."""
         words = ["chroot", HOST, *argv]
         return self._client.exec(self._name, self._namespace, self._container, words, deadline=deadline)
+
+    def revive(self, deadline: Deadline) -> None:
+        """Have another pod where this one ended: its node went down, and what was changed by hand is there again.
+
+        Raises as Client.create, Client.wait_for.
+        """
+        pods = {pod["metadata"]["name"]: pod for pod in self._client.list(POD, self._namespace, labels=LABEL)}
+        mine = pods.get(self._name)
+        if phase(mine) not in ENDED or mine is None:
+            return
+        self._name = str(self._client.create(again(mine), deadline=deadline)["metadata"]["name"])
+
+        def running(pod: Obj | None) -> Seen[None]:
+            return Seen(f"it is {phase(pod) or 'not there'}", phase(pod) == "Running")
+
+        self._client.wait_for(POD, self._name, self._namespace, "Running", running, deadline=deadline)
 
     def close(self) -> None:
         """Nothing is held open between commands."""

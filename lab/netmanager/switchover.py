@@ -8,7 +8,7 @@ new connection, so that a node that cannot be reached is one that has had no wor
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError
@@ -22,6 +22,7 @@ FOLDERS = "/run/virtlab-nmcli"
 """What the folders of all changes begin with."""
 LOOK_S = 2.0
 """A node that was just cut off gives no answer, and must be looked at again before it is back."""
+REVIVE_S = 30.0
 SILENT = "a node without network announces nothing"
 LISTED_S = 20.0
 HOLD_S = 300
@@ -146,17 +147,32 @@ def fresh_folder() -> str:
     return f"/run/{unique(FOLDERS.rpartition('/')[2])}"
 
 
-def see_back(change: SwitchOver, node: str, what: str, *, deadline: Deadline, advice: str) -> None:
-    """Have a change taken back and wait until it is, over the very network that comes and goes. Raises WaitTimeout."""
-    asked = False
+def see_back(
+    change: SwitchOver,
+    node: str,
+    what: str,
+    *,
+    deadline: Deadline,
+    advice: str,
+    revive: Callable[[Deadline], None] = lambda _: None,
+) -> None:
+    """Have a change taken back and wait until it is, over the very network that comes and goes. Raises WaitTimeout.
+
+    *revive* is called while there is no answer: the shell may have ended for good.
+    """
+    asked = answered = False
 
     def look() -> Seen[None]:
-        nonlocal asked
+        nonlocal asked, answered
         try:
+            if not answered:
+                revive(deadline.sub(REVIVE_S))
+            answered = False
             if not asked:
                 change.take_back(Deadline.after(LOOK_S))
                 asked = True
             state = change.state(Deadline.after(LOOK_S))
+            answered = True
         except LabError as error:
             return Seen(f"no shell there: {error.headline}")
         return Seen(f"it is {state}", state == RETURNED)

@@ -44,6 +44,7 @@ class HandMadeBridge:
         self.site = site
         self.node = shell.node
         self.address = _address(site, self.node)
+        self._shell = shell
         self.network = NodeNetwork(shell)
         self._peer = peer
         self.before = self.network.profiles(Deadline.after(CALL_S))
@@ -196,6 +197,7 @@ class HandMadeBridge:
             f"without {self.names.bridge}",
             deadline=deadline.sub(RETURN_S),
             advice=f"on its console: nmcli con delete {self.names.bridge}; nmcli con up '{self.names.wired}'",
+            revive=self._shell.revive,
         )
         self._returned = True
 

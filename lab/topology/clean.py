@@ -87,7 +87,7 @@ def clean(client: Client, run_id: str = "", faults: FaultPort | None = None) -> 
                 stays.append(f"{what} {_name(obj)}: {error.headline}")
 
     each("cordon of", found.cordoned, lambda node: interrupt.uncordon(client, _name(node)))
-    each("network made by hand, by way of pod", found.shells, lambda pod: _by_hand(client, pod))
+    each("network made by hand, by way of pod", _one_each(found.shells), lambda pod: _by_hand(client, pod))
     for namespace in found.namespaces:
         client.delete(NAMESPACE, _name(namespace))
     deadline = Deadline.after(NAMESPACES_S)
@@ -118,12 +118,18 @@ def _healed(faults: FaultPort) -> str:
     return "" if lines == [NOTHING] else "; ".join(lines)
 
 
+def _one_each(shells: Iterable[Obj]) -> list[Obj]:
+    """One debug pod for each node, one that runs if there is any; without one that never did."""
+    began = [pod for pod in shells if debugpod.phase(pod) not in ("", "Pending")]
+    began.sort(key=lambda pod: debugpod.phase(pod) == "Running")
+    return list({pod["spec"]["nodeName"]: pod for pod in began}.values())
+
+
 def _by_hand(client: Client, pod: Obj) -> bool:
     """Have the node of a debug pod go back to its own network; False when nothing of it was changed."""
-    if (pod.get("status") or {}).get("phase") != "Running":
-        return False
-    shell = debugpod.NodeShell(client, pod)
-    return switchover.abandoned(shell, shell.node, Deadline.after(NODE_S))
+    shell, deadline = debugpod.NodeShell(client, pod), Deadline.after(NODE_S)
+    shell.revive(deadline)
+    return switchover.abandoned(shell, shell.node, deadline)
 
 
 def _name(obj: Obj) -> str:

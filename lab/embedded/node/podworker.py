@@ -137,7 +137,7 @@ class PodWorker:
             raise
 
     def _already_over(self) -> bool:
-        """A pod that ended before, or whose QEMU died with an earlier agent."""
+        """A pod that ended before, or whose processes died with an earlier agent and are never started again."""
         phase = self.pod.get("status", {}).get("phase")
         if phase in ("Succeeded", "Failed"):
             before = {c["name"]: c for c in self.pod["status"].get("containerStatuses") or []}
@@ -146,7 +146,7 @@ class PodWorker:
                 state.begin(str(over.get("containerID", "")))
                 state.end(int(over.get("exitCode", 0 if phase == "Succeeded" else 1)))
             return True
-        if phase == "Running" and self.vmi_uid:
+        if phase == "Running" and self.pod["spec"].get("restartPolicy") == "Never":
             for state in self.states:
                 state.begin(f"virtlab://{self.uid}")
                 state.end(KILLED)

@@ -13,7 +13,7 @@ import pytest
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, EnvironmentTimeout
 from lab.core.result import CommandResult
-from lab.netmanager.switchover import KEPT, RETURNED, SwitchOver, abandoned, going_back, seconds_between
+from lab.netmanager.switchover import KEPT, RETURNED, SwitchOver, abandoned, going_back, seconds_between, see_back
 
 NMCLI = """#!/bin/sh
 [ "$1 $2 $3" = "con up Wired connection 1" ] && [ -e "$STAGE/deaf" ] && { echo "Error: no lease" >&2; exit 4; }
@@ -130,6 +130,26 @@ def test_one_whose_sequence_was_killed_is_taken_back_by_another(scene: Scene) ->
     os.kill(int((Path(scene.switch.folder) / "pid").read_text()), 9)
     scene.switch.take_back(soon())
     scene.until(RETURNED)
+
+
+def test_a_shell_that_ended_is_asked_for_anew_until_one_answers(scene: Scene) -> None:
+    scene.begin(20)
+    scene.until("switching")
+    os.kill(int((Path(scene.switch.folder) / "pid").read_text()), 9)
+    alive, tries = scene.shell.run, []
+
+    def ended(argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
+        raise CommandFailed(CommandResult(tuple(argv), "here", 1, "", "container not found", 0.0))
+
+    def revive(deadline: Deadline) -> None:
+        tries.append(deadline.remaining())
+        if len(tries) == 3:
+            scene.shell.run = alive  # type: ignore[method-assign]
+
+    scene.shell.run = ended  # type: ignore[method-assign]
+    see_back(scene.switch, "w1", "back", deadline=soon(), advice="", revive=revive)
+    assert len(tries) == 3
+    assert scene.shell.said()[-1] == "con|up|Wired connection 1"
 
 
 def test_it_does_not_give_up_while_the_old_connection_does_not_come_up(scene: Scene) -> None:

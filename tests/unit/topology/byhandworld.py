@@ -67,6 +67,9 @@ class Worker:
                 self.states = ["kept"]
         return self._said(words, 0, "")
 
+    def revive(self, deadline: Deadline) -> None:
+        return
+
     def _state(self) -> str:
         return f"{self.states.pop(0) if len(self.states) > 1 else self.states[0]}\n"
 

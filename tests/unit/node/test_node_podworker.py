@@ -1,0 +1,38 @@
+"""What a new agent makes of pods whose processes died with the one before it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from lab.embedded.node.podworker import PodWorker, Tools
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase", "over", "then"),
+    [
+        ("Never", "Running", True, "Failed"),
+        ("Never", "Succeeded", True, "Succeeded"),
+        ("Never", "Pending", False, "Pending"),
+        ("Always", "Running", False, "Pending"),
+    ],
+)
+def test_one_that_is_never_started_again_has_failed(policy: str, phase: str, over: bool, then: str) -> None:
+    tools = cast(Tools, SimpleNamespace(ctx=SimpleNamespace(node=SimpleNamespace(machine_ip="192.0.2.1"))))
+    spec = {"restartPolicy": policy, "hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}
+    worker = PodWorker(
+        tools, {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec, "status": {"phase": phase}}
+    )
+    assert worker._already_over() is over
+    assert worker.status()["phase"] == then
+
+
+def test_a_killed_container_tells_its_signal() -> None:
+    tools = cast(Tools, SimpleNamespace(ctx=SimpleNamespace(node=SimpleNamespace(machine_ip="192.0.2.1"))))
+    spec = {"restartPolicy": "Never", "hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}
+    meta = {"name": "p", "namespace": "n", "uid": "u"}
+    worker = PodWorker(tools, {"metadata": meta, "spec": spec, "status": {"phase": "Running"}})
+    worker._already_over()
+    assert worker.status()["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
