@@ -160,20 +160,19 @@ def see_back(
 
     *revive* is called while there is no answer: the shell may have ended for good.
     """
-    asked = answered = False
+    asked = False
 
     def look() -> Seen[None]:
-        nonlocal asked, answered
+        nonlocal asked
         try:
-            if not answered:
-                revive(deadline.sub(REVIVE_S))
-            answered = False
             if not asked:
+                revive(deadline.sub(REVIVE_S))
                 change.take_back(Deadline.after(LOOK_S))
                 asked = True
             state = change.state(Deadline.after(LOOK_S))
-            answered = True
         except LabError as error:
+            # Not only the network may have gone, but the node with the sequence that was asked.
+            asked = False
             return Seen(f"no shell there: {error.headline}")
         return Seen(f"it is {state}", state == RETURNED)
 

@@ -152,6 +152,26 @@ def test_a_shell_that_ended_is_asked_for_anew_until_one_answers(scene: Scene) ->
     assert scene.shell.said()[-1] == "con|up|Wired connection 1"
 
 
+def test_a_sequence_killed_on_its_way_back_is_started_again(scene: Scene) -> None:
+    (scene.shell.stage / "deaf").touch()
+    scene.begin(1)
+    scene.until("returning")
+    run, looks = scene.shell.run, []
+
+    def node_goes_down(argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
+        if argv[0] == "cat":
+            looks.append(argv)
+            if len(looks) == 2:
+                os.kill(int((Path(scene.switch.folder) / "pid").read_text()), 9)
+                (scene.shell.stage / "deaf").unlink()
+                raise CommandFailed(CommandResult(tuple(argv), "here", 1, "", "container not found", 0.0))
+        return run(argv, deadline=deadline)
+
+    scene.shell.run = node_goes_down  # type: ignore[method-assign]
+    see_back(scene.switch, "w1", "back", deadline=soon(), advice="")
+    assert len(looks) > 2
+
+
 def test_it_does_not_give_up_while_the_old_connection_does_not_come_up(scene: Scene) -> None:
     (scene.shell.stage / "deaf").touch()
     scene.begin(1)
