@@ -6,6 +6,7 @@ builtins alone. Over SSH and on outside hosts it is a process of its own; on a s
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 from collections.abc import Sequence
@@ -114,8 +115,10 @@ class ProcessTalk:
         """Ends it."""
         process.stop(self._child)
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if stream is not None:
-                stream.close()
+            # A question that came too late for its reader is still in the buffer: closing tries to send it again.
+            with contextlib.suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
 
 
 class SshTalk:

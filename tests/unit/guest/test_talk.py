@@ -58,6 +58,15 @@ def test_an_outside_host_answers_with_its_time_and_its_end_is_said() -> None:
     talking.close()
 
 
+def test_a_question_after_the_end_is_told_as_such_and_closing_is_quiet() -> None:
+    talking = talk(HERE, "exit", deadline=Deadline.after(10))
+    with pytest.raises(TalkOver):
+        talking.ask(Deadline.after(5))
+    with pytest.raises(TalkOver):
+        talking.ask(Deadline.after(5))
+    talking.close()
+
+
 def test_a_place_that_does_not_answer_is_a_time_out() -> None:
     talking = talk(HERE, "sleep 5", deadline=Deadline.after(10))
     began = time.monotonic()
