@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
+# As in pyproject.toml: the plugin of schemathesis alone takes as long to load as all else.
+INI = f"[pytest]\naddopts = --strict-markers -p no:schemathesis\nfilterwarnings = error\npythonpath = {ROOT}\n"
 CONFTEST = """
     from types import SimpleNamespace
 
@@ -209,7 +210,7 @@ def run(
     pytester.makeconftest(conftest)
     pytester.path.joinpath("small.feature").write_text(textwrap.dedent(FEATURE.format(one=one, two=two, tags=tags)))
     pytester.makepyfile(test_small="from pytest_bdd import scenarios\nscenarios('small.feature')\n")
-    pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\npythonpath = " + str(ROOT))
+    pytester.makeini(INI)
     chosen = [f"--target={ROOT / 'targets' / 'embedded.yaml'}", "--run-id=r1"] if target else []
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *chosen, *arguments)
     record = pytester.path / "out" / "r1" / "run.json"

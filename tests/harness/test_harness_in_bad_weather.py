@@ -20,7 +20,7 @@ from lab.run import Lab
 from lab.target.capabilities import Capabilities
 from lab.target.connect import connect
 from lab.target.inventory import load
-from tests.harness.smallrun import ROOT
+from tests.harness.smallrun import INI
 from tests.unit.access.fakeapi import kubeconfig, status
 from tests.unit.survey.fakecluster import GROUPS, FakeCluster
 
@@ -113,7 +113,7 @@ def run(pytester: pytest.Pytester, cluster: Weather, step: str) -> tuple[pytest.
     pytester.makeconftest(textwrap.dedent(CONFTEST))
     pytester.path.joinpath("weather.feature").write_text(textwrap.dedent(FEATURE.format(step=step)))
     pytester.makepyfile(test_weather="from pytest_bdd import scenarios\nscenarios('weather.feature')\n")
-    pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\npythonpath = " + str(ROOT))
+    pytester.makeini(INI)
     kubeconfig(pytester.path, cluster.url)
     (pytester.path / "mine.yaml").write_text(TARGET)
     words = ["-p", "no:cacheprovider", "--target=mine.yaml", "--run-id=r1", "--evidence-budget=2"]

@@ -11,7 +11,7 @@ import pytest
 
 from lab.evidence.reading import load
 from reports import markdown, words
-from tests.harness.smallrun import ROOT, run
+from tests.harness.smallrun import INI, ROOT, run
 
 pytest_plugins = ["pytester"]
 VIRTLAB = [sys.executable, "-m", "lab.cli"]
@@ -310,7 +310,7 @@ def test_junit_has_the_message_and_the_reason(pytester: pytest.Pytester) -> None
 def test_plain_tests_hear_nothing_of_us(pytester: pytest.Pytester) -> None:
     pytester.makeconftest('pytest_plugins = ["steps.plugin", "reports.plugin"]')
     pytester.makepyfile("def test_one(): pass")
-    pytester.makeini("[pytest]\npythonpath = " + str(ROOT))
+    pytester.makeini(INI)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*record:*")

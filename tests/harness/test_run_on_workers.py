@@ -17,7 +17,7 @@ from lab.cli import _joined, _long
 from lab.core.deadline import Deadline
 from lab.core.wait import Periodic, Seen, wait_until
 from steps.parallel import workers_of
-from tests.harness.smallrun import CONFTEST
+from tests.harness.smallrun import CONFTEST, INI
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def features(pytester: pytest.Pytester, **of: dict[str, str]) -> list[str]:
         pytester.path.joinpath(f"test_{name}.py").write_text(
             f"from pytest_bdd import scenarios\nscenarios('{name}.feature')\n"
         )
-    pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\npythonpath = " + str(ROOT))
+    pytester.makeini(INI)
     target = (ROOT / "targets" / "embedded.yaml").read_text()
     pytester.path.joinpath("shared.yaml").write_text(target.replace("name-variable:", "# name-variable:"))
     target = target.replace("name-variable: VIRTLAB_NAME", "name-variable: MY_LAB")

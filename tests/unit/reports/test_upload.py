@@ -26,6 +26,8 @@ from tests import programs
 from tests.conftest import ROOT
 from tests.unit.evidence import records
 
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
+
 BOTO = """
 import json, sys, boto3
 endpoint, key, secret, script = sys.argv[1:]
@@ -284,8 +286,7 @@ def test_a_run_ends_with_its_own_exit_code_whatever_the_store_says(
     )
     (tmp_path / "test_it.py").write_text("def test_one():\n    raise AssertionError('the product')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path),
-         f"--upload={login.url(bucket=bucket, prefix='run')}"],
+        [*PYTEST, "--rootdir", str(tmp_path), str(tmp_path), f"--upload={login.url(bucket=bucket, prefix='run')}"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
@@ -299,7 +300,7 @@ def test_an_upload_that_cannot_be_ends_a_run_before_it_begins(tmp_path: Path) ->
     (tmp_path / "conftest.py").write_text("pytest_plugins = ['reports.plugin']\n")
     (tmp_path / "test_it.py").write_text("def test_one():\n    print('it ran')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", str(tmp_path), "--upload=nonsense"],
+        [*PYTEST, "-s", str(tmp_path), "--upload=nonsense"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
