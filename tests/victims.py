@@ -150,3 +150,13 @@ def listening(pid: int) -> int:
         with contextlib.suppress(OSError):
             lines += Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
     return sum(line.split()[3] == "0A" for line in lines)
+
+
+def api_server(lab: RunningLab, pids: list[int]) -> int:
+    """The one of a lab's processes that is its API server: all of them are forks, but each has its own log."""
+    log = str(folder(lab) / "logs" / "apiserver.log")
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if str(Path(f"/proc/{pid}/fd/2").readlink()) == log:
+                return pid
+    raise AssertionError(f"no process of the lab writes {log}")
