@@ -15,7 +15,7 @@ from lab.core.errors import UsageError
 from lab.target.inventory import Target
 from lab.topology.manifests import Manifests
 
-MODULE = '''"""A case, made from {source}; made anew each time."""
+MODULE = '''"""A case, made from the manifests of a customer; made anew each time."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def write(folder: Path, target: Target, out: Path) -> Path:
     manifests = place / "manifests"
     manifests.mkdir(parents=True)
     (place / f"{name}.feature").write_text(words, encoding="utf-8")
-    (place / f"test_case_{name}.py").write_text(MODULE.format(name=name, source=case.name), encoding="utf-8")
+    (place / f"test_case_{name}.py").write_text(MODULE.format(name=name), encoding="utf-8")
     named = {f"nncp-{n}": o for n, o in found.policies.items()} | {f"nad-{n}": o for n, o in found.nads.items()}
     for stem, body in (named | {n: found.vms[n] for n in (looks.vm for looks in case.vms)} | _witnesses()).items():
         (manifests / f"{stem}.yaml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lab.cases.document import PLACES, Case, Disturbance, Looks
 from lab.cases.objects import Objects
 from lab.core.errors import UsageError
+from lab.core.numerals import whole
 from lab.kubevirt import manifest
 from lab.multus import attachment
 from lab.target.inventory import Segment, Target
 
 POD_NETWORK = "pod"
+MORE_THAN_PROSE = re.compile(r"[@#]|[\w ]+:|\"\"\"|```")
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def _seat(looks: Looks, case: Case, found: Objects, target: Target) -> Seat:
         have = ", ".join(found.nads) or "none"
         raise UsageError(f"the NetworkAttachmentDefinition {nad} of VM {looks.vm}", f"there is {have}", advice="add it")
     if looks.segment:
-        vlan = looks.segment.removeprefix("vlan-")
-        return Seat(looks, target.vlan(int(vlan)) if vlan.isdigit() else target.network(looks.segment), nad)
+        vlan = whole(looks.segment.removeprefix("vlan-"))
+        return Seat(looks, target.network(looks.segment) if vlan is None else target.vlan(vlan), nad)
     said = attachment.read_attachment(found.nads[nad])
     if said.vlan and said.vlan not in target.vlans:
         have = ", ".join(map(str, sorted(target.vlans))) or "none"
@@ -81,14 +84,26 @@ def _first_nad(name: str, vm: Mapping[str, object]) -> str:
 
 def feature(case: Case, found: Objects, where: Mapping[str, Seat]) -> str:
     """The text of the feature."""
-    about = [f"  {line.strip()}" for line in case.about.splitlines() if line.strip()]
-    told = [f"  * {line}" for line in found.told]
+    about = [f"  {_prose(line)}" for line in case.about.splitlines() if line.strip()]
+    told = [f"  * {_line(line)}" for line in found.told]
+    name = _line(case.name)
     steps = _joined([*_given(case, found, where), *_looks(where), *_disturbed(case, where)])
     return "\n".join([
         " ".join(_tags(case, found)),
-        f"Feature: Case: {case.name}", *about, *told, "", f"  Scenario: {case.name}",
-        *(f"    {step}" for step in steps), "",
+        f"Feature: Case: {name}", *about, *told, "", f"  Scenario: {name}",
+        *(f"    {_line(step)}" for step in steps), "",
     ])  # fmt: skip
+
+
+def _line(text: str) -> str:
+    """Somebody's words as one line: what ends a line for anybody would begin a sentence of the feature's own."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _prose(text: str) -> str:
+    """A line of the description; one that Gherkin would take for more than that gets a bullet."""
+    line = _line(text)
+    return f"* {line}" if MORE_THAN_PROSE.match(line) else line
 
 
 def _joined(steps: list[str]) -> list[str]:
@@ -161,8 +176,9 @@ def _reached(name: str, seat: Seat, word: str, where: Mapping[str, Seat]) -> str
 def _not_reached(name: str, seat: Seat, word: str, where: Mapping[str, Seat]) -> str:
     if word in where and word != name:
         return f"{name} does not reach {word}"
-    if word.startswith("vlan-") and word.removeprefix("vlan-").isdigit() and seat.segment is not None:
-        return f"{name} does not reach the gateway of VLAN {word.removeprefix('vlan-')}"
+    vlan = whole(word.removeprefix("vlan-")) if word.startswith("vlan-") else None
+    if vlan is not None and seat.segment is not None:
+        return f"{name} does not reach the gateway of VLAN {vlan}"
     raise _no_word(name, word, where, ["vlan-ID"] if seat.segment is not None else [])
 
 

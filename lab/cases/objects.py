@@ -92,7 +92,10 @@ def _check(body: Obj, kind: str, name: str, path: Path) -> None:
 def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    return [path for path in sorted([*place.glob("*.yaml"), *place.glob("*.yml")]) if path.name != FILE]
+    # A pipe or a device would never end.
+    return [
+        path for path in sorted([*place.glob("*.yaml"), *place.glob("*.yml")]) if path.name != FILE and path.is_file()
+    ]
 
 
 def _documents(path: Path) -> Iterator[Obj]:
@@ -108,10 +111,11 @@ def _documents(path: Path) -> Iterator[Obj]:
     for body in documents:
         if body is None:
             continue
-        if not isinstance(body, dict):
-            raise UsageError("Kubernetes objects", f"a {type(body).__name__}", str(path))
-        items = body.get("items")
-        yield from items if isinstance(items, list) and str(body.get("kind", "")).endswith("List") else [body]
+        items = body.get("items") if isinstance(body, dict) and str(body.get("kind", "")).endswith("List") else None
+        for one in items if isinstance(items, list) else [body]:
+            if not isinstance(one, dict):
+                raise UsageError("Kubernetes objects", f"a {type(one).__name__}", str(path))
+            yield one
 
 
 def _plain(body: Obj) -> Obj:

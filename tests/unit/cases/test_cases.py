@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,7 @@ def test_no_folder_and_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [
         ("a: {\n", "line 2"),
         ("- a\n- b\n", "Kubernetes objects"),
+        ("kind: List\nitems: [null]\n", "found: a NoneType"),
         ("kind: Pod\n", "a kind and a name"),
         ("kind: VirtualMachine\nmetadata: {name: a}\n---\nkind: VirtualMachine\nmetadata: {name: a}\n", "there twice"),
     ],
@@ -191,3 +193,39 @@ def test_manifests_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         objects.read([tmp_path])
     assert said in str(raised.value)
+
+
+def test_words_of_a_case_are_words_in_its_module_and_feature(case: Path, tmp_path: Path) -> None:
+    """A case comes from somebody else: its name is no Python, and none of its text a sentence of its own."""
+    name = 'x"""; import os; os.mkdir("ran") #'
+    about = "Scenario: more\\n  Given a pod on every worker\\n@disruptive\\n# gone"
+    (case / "case.yaml").write_text(
+        f"name: '{name}\\x0b'\n".replace("'", '"').replace('x"""', r"x\"\"\"").replace('("ran")', r"(\"ran\")")
+        + f'about: "{about}"\n'
+        + CASE.partition("\n")[2]
+    )
+    (case / "other.yaml").write_text('kind: "Pod\\n  Scenario: third"\nmetadata: {name: a}\n')
+    place = folder.write(case, TARGET, tmp_path / "out")
+    assert "os.mkdir" not in (place / "test_case_shop_case.py").read_text()
+    text = (place / "shop_case.feature").read_text()
+    assert (
+        f"Feature: Case: {name}\n  * Scenario: more\n  Given a pod on every worker\n  * @disruptive\n  * # gone" in text
+    )
+    assert "  * Pod Scenario: third a (other.yaml) is left out" in text
+    assert text.count("\n  Scenario: ") == 1
+
+
+def test_a_name_is_no_path_and_a_pipe_is_not_waited_for(case: Path) -> None:
+    os.mkfifo(case / "b.yaml")
+    (case / "a.yaml").write_text(POLICY.replace("name: trunk", 'name: "../trunk"'))
+    with pytest.raises(UsageError, match=r"metadata.name: "):
+        folder.text(case, TARGET)
+    (case / "a.yaml").write_text(POLICY.replace("name: trunk", 'name: "trunk2\\n"'))
+    with pytest.raises(UsageError, match=r"metadata.name: "):
+        folder.text(case, TARGET)
+
+
+def test_a_segment_that_only_looks_like_a_vlan(case: Path) -> None:
+    (case / "case.yaml").write_text("name: x\nvms: {web-1: {reaches: [gateway], segment: vlan-²}}\n")
+    with pytest.raises(UsageError, match="vlan-²"):
+        folder.text(case, TARGET)
