@@ -162,9 +162,12 @@ def _attachments(record: RunRecord, scenario: ScenarioRecord, keep: Keep) -> lis
         if fact.get("sort") == "check" and fact.get("output"):
             text = f"$ {fact.get('command', '')}\n{fact['output']}"
             found.append(keep(f"{fact['vm']} to {fact.get('what', '')}", "text/plain", clean(text).encode()))
-    folder = record.folder / scenario.evidence
+    folder, own = record.folder / scenario.evidence, record.folder.resolve()
     for name in scenario.evidence_files[:ATTACHED] if scenario.evidence else ():
-        file = folder / name
+        file = (folder / name).resolve()
+        # A record from elsewhere may name any file, or have a link to it.
+        if not file.is_relative_to(own):
+            continue
         if file.is_file() and file.stat().st_size <= SIZE:
             kind = "text/plain" if file.suffix in {".log", ".yaml", ".txt"} else mimetypes.guess_type(name)[0]
             found.append(keep(name, kind or "text/plain", file.read_bytes()))

@@ -29,6 +29,8 @@ PICTURES = 40
 """Pictures of scenarios that did not pass in one report; each is some 15 KB."""
 LIMIT_MS = 1000
 """A silence that stands out, where the record does not say what the target takes as too long."""
+LEFT_OUT = {"check": {"what": "", "command": "", "output": ""}, "path": {"address": ""}, "policy": {"message": ""}}
+"""What a fact may leave out and the page shows, by its sort."""
 MARKS = {
     "passed": "✓",
     "failed": "✗",
@@ -184,7 +186,7 @@ def _bar(counts: Sequence[tuple[str, int]]) -> Markup:
 
 
 def _of(scenario: ScenarioRecord, sort: str) -> list[dict[str, Any]]:
-    return [f for f in scenario.facts if f.get("sort") == sort]
+    return [LEFT_OUT.get(sort, {}) | f for f in scenario.facts if f.get("sort") == sort]
 
 
 def _cards(record: RunRecord) -> list[Card]:

@@ -38,12 +38,17 @@ def site(records: Sequence[RunRecord], folder: Path) -> Path:
             shutil.copyfile(record.path, place / "run.json")
         evidence = record.folder / "evidence"
         if evidence.is_dir():
-            shutil.copytree(evidence, place / "evidence", dirs_exist_ok=True)
+            shutil.copytree(evidence, place / "evidence", dirs_exist_ok=True, ignore=_links)
         text = html.render(record, record.folder / "report.html")
         write_atomically(place / "report.html", text)
     index = folder / "index.html"
     write_atomically(index, _index(records))
     return index
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    """What links lead to is somebody else's."""
+    return [name for name in names if Path(folder, name).is_symlink()]
 
 
 def _index(records: Sequence[RunRecord]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from dataclasses import fields
 from functools import cache
@@ -20,6 +21,9 @@ from lab.evidence.record import SCHEMA, RunRecord, ScenarioRecord, StepRecord
 FILE = "run.json"
 OLDEST = 1
 CUT = "cut off"
+DIGITS = 18
+"""Of a number: more are no count of anything, and no time."""
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @cache
@@ -68,7 +72,7 @@ def load(path: Path) -> RunRecord:
 def parse(text: str, path: Path) -> RunRecord:
     """The same from text; *path* is where it came from. Raises as :func:`load`."""
     try:
-        body = json.loads(text)
+        body = _json(text)
     except ValueError as error:
         body = _salvaged(text, path, error)
     record = _record(_checked(_upgraded(body, path), path), path)
@@ -76,12 +80,36 @@ def parse(text: str, path: Path) -> RunRecord:
     return record
 
 
+def _json(text: str) -> Any:
+    """What any program would read the same. Raises ValueError, also for what Python alone takes or falls over."""
+    try:
+        body = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if _SURROGATE.search(text):
+        # Half a character can be written as an escape, but in no file and no terminal.
+        body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    return body
+
+
+def _integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not abs(number := float(text)) < 10**DIGITS:
+        raise ValueError(f"the number {text[:40]}")
+    return number
+
+
 def _salvaged(text: str, path: Path, error: ValueError) -> dict[str, Any]:
     """What is whole of a record that was cut off: one key a line, then one scenario a line."""
     head, mark, rest = text.partition('"scenarios": [\n')
     cut = f"it ends after {len(text)} characters, in the middle ({error})"
     try:
-        body = json.loads(head.rstrip().rstrip(",") + "}")
+        body = _json(head.rstrip().rstrip(",") + "}")
     except ValueError:
         body = None
     if not mark or not isinstance(body, dict):
@@ -91,7 +119,7 @@ def _salvaged(text: str, path: Path, error: ValueError) -> dict[str, Any]:
     scenarios = []
     for line in rest.splitlines():
         try:
-            scenarios.append(json.loads(line.rstrip(",")))
+            scenarios.append(_json(line.rstrip(",")))
         except ValueError:
             break
     return {**body, "state": CUT, "broken": body.get("broken") or f"the record is cut off: {cut}"} | {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gherkin
 import pytest
 import yaml
 from hypothesis import given
@@ -21,7 +23,9 @@ from lab.embedded.lifecycle import restricted
 from lab.evidence import reading
 from lab.multus import attachment
 from lab.target import inventory
-from reports import html, junit, markdown
+from reports import allure, comparison, html, junit, markdown, pages
+from reports.store import Store
+from reports.terminal import clean
 from tests import hostile
 from tests.conftest import ROOT
 from tests.unit.evidence import records
@@ -60,7 +64,19 @@ def case(path: Path) -> None:
     (place / "case.yaml").write_bytes(path.read_bytes())
     for name in ("vm-a", "nad-vlan-2024", "nncp-ovs-br1-vlan-trunk"):
         (place / f"{name}.yaml").write_bytes((ROOT / f"features/localnet/manifests/{name}.yaml").read_bytes())
-    cases.text(place, TARGET)
+    made(place)
+
+
+def made(place: Path) -> None:
+    """The case as a folder: nothing beside it, one scenario, and a module of ours alone."""
+    out = place.parent / "out"
+    where = cases.write(place, TARGET, out)
+    assert [path.name for path in out.iterdir()] == ["cases"]
+    assert [path.name for path in (out / "cases").iterdir()] == [where.name]
+    module = ast.parse((where / f"test_case_{where.name}.py").read_text())
+    assert [type(part).__name__ for part in module.body] == ["Expr", "ImportFrom", "ImportFrom", "Expr"]
+    feature = gherkin.Parser().parse((where / f"{where.name}.feature").read_text(encoding="utf-8"))["feature"]
+    assert [list(child) for child in feature["children"]] == [["scenario"]]
 
 
 def manifests(path: Path) -> None:
@@ -68,13 +84,27 @@ def manifests(path: Path) -> None:
     place.mkdir(exist_ok=True)
     (place / "case.yaml").write_text(yaml.safe_dump(CASE))
     (place / "objects.yaml").write_bytes(path.read_bytes())
-    cases.text(place, TARGET)
+    made(place)
 
 
 def record(path: Path) -> None:
     found = reading.load(path)
     for draw in (html.render, junit.render, markdown.render):
-        draw(found)
+        draw(found).encode()
+    out = path.parent / "reports"
+    allure.write(found, out / "allure")
+    pages.site([found], out / "site")
+    compared = comparison.compare([found], [found])
+    pages.comparison(compared).encode()
+    assert "\x1b" not in clean(compared.sentence)
+    store = Store(f"sqlite:///{out}/history.db")
+    store.add(found)
+    assert store.record(found.run_id).run_id == found.run_id
+    assert [entry.run_id for entry in store.runs()] == [found.run_id]
+    store.verdicts([found.run_id])
+    store.close()
+    assert sorted(p.name for p in out.iterdir()) == ["allure", "history.db", "site"]
+    assert sorted(p.name for p in (out / "site").iterdir()) == ["index.html", "runs"]
 
 
 def roles(path: Path) -> None:
@@ -139,8 +169,20 @@ def test_a_file_that_could_break_its_reader(name: str, text: str, tmp_path: Path
 def test_a_record_gone_wrong(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("r")
     made = records.record(folder, "passed", "failed")
+    made.scenarios[1].facts.append(records.routes())
     made.finish("finished", 1)
-    bad = data.draw(hostile.mutated(json.loads(made.path.read_text())))
+    good = json.loads(made.path.read_text())
+    # Most of a record are links of pictures: what says more is looked at as often.
+    part = data.draw(st.sampled_from(["all", "pictures", "facts", "document"]))
+    where = good["scenarios"][1]["facts"]
+    if part == "all":
+        bad = data.draw(hostile.mutated(good))
+    elif part == "pictures":
+        bad = good | {"pictures": data.draw(hostile.mutated(good["pictures"]))}
+    elif part == "facts":
+        good["scenarios"][1]["facts"], bad = data.draw(hostile.mutated(where)), good
+    else:
+        where[-1]["document"], bad = data.draw(hostile.mutated(where[-1]["document"])), good
     text = json.dumps(bad)
     made.path.write_text(text[: data.draw(st.sampled_from([len(text), len(text), len(text) // 2]))])
     with contextlib.suppress(UsageError):

@@ -11,8 +11,10 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from lab.core.errors import UsageError
+from lab.evidence import reading
 from lab.evidence.record import RunRecord
-from reports import allure, html, junit, markdown, matrix, timeline, topology, traffic, words
+from reports import allure, html, junit, markdown, matrix, pages, timeline, topology, traffic, words
 from reports.cli import main
 from tests.unit.evidence import records
 from tests.unit.evidence.records import HOSTILE
@@ -294,6 +296,59 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("sys.stdout", Closed())
     with pytest.raises(BrokenPipeError):
         main(["r1", "--json", "--out", str(tmp_path)])
+
+
+def test_a_record_of_somebody_else_leads_to_no_file_of_ones_own(tmp_path: Path) -> None:
+    """Neither by the name of its run nor by what it calls its evidence."""
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    made = records.record(tmp_path / "run", "failed")
+    made.scenarios[0].evidence = "evidence/01"
+    made.scenarios[0].evidence_files = [str(secret), "../../../secret", "link"]
+    evidence = tmp_path / "run/evidence/01"
+    evidence.mkdir(parents=True)
+    (evidence / "link").symlink_to(secret)
+    made.write()
+    allure.write(made, tmp_path / "allure")
+    pages.site([made], tmp_path / "site")
+    for folder in ("allure", "site"):
+        assert not [p for p in (tmp_path / folder).rglob("*") if p.is_file() and "hunter2" in p.read_text()], folder
+    body = json.loads(made.path.read_text())
+    for run_id in ("../../out", "..", "", "a\nb"):
+        made.path.write_text(json.dumps(body | {"run_id": run_id}))
+        with pytest.raises(UsageError, match="run_id"):
+            reading.load(made.path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ('{"schema": 2, "seconds": ' + "9" * 5000 + "}", "a number of 5000 digits"),
+        ('{"schema": 2, "seconds": 1e999}', "the number 1e999"),
+        ('{"schema": 2, "seconds": NaN}', "the number NaN"),
+    ],
+)
+def test_a_record_that_is_no_json_for_everybody(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        reading.load(tmp_path / "run.json")
+
+
+def test_half_a_character_and_what_a_fact_leaves_out_are_drawn(tmp_path: Path) -> None:
+    made = records.record(tmp_path, "failed")
+    facts = made.scenarios[0].facts
+    least = {
+        "check": {"vm": "vm-a", "wanted": "answer", "outcome": "not reached", "held": False},
+        "path": {"vm": "vm-a", "lines": []},
+        "policy": {"name": "p", "states": {}},
+    }
+    facts[:] = [{"sort": sort, "step": 2, **fact} for sort, fact in least.items()]
+    made.write()
+    text = made.path.read_text().replace("a VM vm-a on VLAN 2024", "a VM \\ud800 on VLAN 2024")
+    made.path.write_text(text)
+    found = reading.load(made.path)
+    assert "a VM ? on VLAN 2024" in html.render(found).encode().decode()
 
 
 def test_a_large_report_is_small_enough(tmp_path: Path) -> None:
