@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def mutated(draw: st.DrawFn, document: Any, most: int = 3) -> Any:
         else:
             parent.append(copy.deepcopy(draw(values)))
     return made
+
+
+@st.composite
+def garbled(draw: st.DrawFn, text: str, most: int = 4) -> str:
+    """A good text in which up to *most* places, numbers above all, are replaced by something hostile, or cut away."""
+    for _ in range(draw(st.integers(1, most))):
+        numbers = [match.span() for match in re.finditer(r"\d+", text)] or [(0, 0)]
+        anywhere = st.tuples(st.integers(0, len(text)), st.integers(0, 30)).map(lambda at: (at[0], sum(at)))
+        began, ended = draw(st.one_of(st.sampled_from(numbers), anywhere))
+        text = text[:began] + draw(st.one_of(texts, st.just(text[:ended]), st.just(""))) + text[ended:]
+    return text
 
 
 def _double(parent: Any, last: Any) -> None:

@@ -23,6 +23,7 @@ from lab.access.websocket import open_websocket
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import EndlessOutput, EnvironmentTimeout, Inconclusive, ToolMissing
+from lab.core.numerals import whole
 from lab.core.result import MOST_OUTPUT, CommandResult
 
 _PLAIN = ["plain.kubevirt.io"]
@@ -127,8 +128,9 @@ class _Exec:
             return self._result(0)
         causes = (status.get("details") or {}).get("causes") or []
         codes = [c.get("message") for c in causes if c.get("reason") == "ExitCode"]
-        if status.get("reason") == "NonZeroExitCode" and codes and str(codes[0]).isdigit():
-            return self._result(int(codes[0]))
+        code = whole(str(codes[0])) if codes else None
+        if status.get("reason") == "NonZeroExitCode" and code is not None:
+            return self._result(code)
         raise ToolMissing(
             f"run {self._argv[0]!r}",
             str(status.get("message") or raw.decode("utf-8", "replace")),

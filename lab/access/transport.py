@@ -32,6 +32,7 @@ from lab.access.kubeconfig import tls_context
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import ApiDown
+from lab.core.numerals import whole
 
 T = TypeVar("T")
 CALL_S = 30.0
@@ -237,7 +238,8 @@ def _delay(state: tenacity.RetryCallState) -> float:
 
 
 def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.isdigit() else 1.0
+    seconds = whole(retry_after)
+    return 1.0 if seconds is None else float(seconds)
 
 
 def _short(cause: Exception) -> str:

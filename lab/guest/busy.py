@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ToolMissing
+from lab.core.numerals import whole
 from lab.guest.shell import Shell
 
 # $1: MiB. Prints the folder. The load goes on without the session that began it.
@@ -65,7 +66,7 @@ def look(shell: Shell, folder: str, *, deadline: Deadline) -> Written:
     """What the load says of itself now, waiting up to 30 s for two more rounds. Raises Inconclusive."""
     done = shell.run(["sh", "-c", LOOK, "busy", folder], deadline=deadline)
     first, _, differs = done.stdout.partition("\n")
-    numbers = first.split()
-    if not done.ok or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+    numbers = [number for number in map(whole, first.split()) if number is not None]
+    if not done.ok or len(numbers) != 2:
         raise Inconclusive("rounds of the load", str(done), shell.place)
-    return Written(int(numbers[0]), int(numbers[1]), differs.strip())
+    return Written(numbers[0], numbers[1], differs.strip())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError
 from lab.core.names import unique
+from lab.core.numerals import whole
 from lab.core.wait import Periodic, Seen, wait_until
 from lab.guest.shell import Shell
 from lab.netmanager.documented import Argv
@@ -206,6 +207,6 @@ def seconds_between(log: str, first: str, last: str) -> int | None:
     stamps = {}
     for line in log.splitlines():
         stamp, _, text = line.partition(" ")
-        if stamp.isdigit():
-            stamps[text] = int(stamp)
+        if (second := whole(stamp)) is not None:
+            stamps[text] = second
     return stamps[last] - stamps[first] if first in stamps and last in stamps else None

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.core.numerals import whole
 from lab.ovn import switch
 from lab.ovn.ovsdb import value
 from lab.ovn.switch import NodeSwitch, SwitchPort, read_switch
@@ -165,11 +166,12 @@ def read_look(node: str, text: str) -> Looked:
 
 def _number(word: str, names: Mapping[str, int]) -> int:
     """Newer tools print a port's name where older ones print its number."""
-    return int(word) if word.isdigit() else _LOCAL if word == "LOCAL" else names.get(word, -1)
+    number = whole(word)
+    return number if number is not None else _LOCAL if word == "LOCAL" else names.get(word, -1)
 
 
 def _count(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return whole(text) or 0
 
 
 def sample(mac: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.core.numerals import whole
 from lab.ovn import ovsdb
 
 MARK = "== zone: "
@@ -131,4 +132,4 @@ def _tunnel(row: Mapping[str, Any], counters: Mapping[str, tuple[int, int]]) -> 
 
 
 def _count(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return whole(text) or 0

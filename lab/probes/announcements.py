@@ -33,7 +33,7 @@ while True:
         what = "gratuitous-arp" if frame[28:32] == frame[38:42] else "arp"
     print("%.6f %s" % (time.time(), what), flush=True)
 """
-_LINE = re.compile(r"^(\d+\.\d+) (\S+)$", re.M)
+_LINE = re.compile(r"^(\d{1,12}\.\d+) (\S+)$", re.M)
 ANNOUNCING = ("rarp", "gratuitous-arp")
 
 

@@ -16,7 +16,7 @@ from lab.probes.toolbox import Toolbox
 _ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _UNICAST = re.compile(r"[Uu]nicast reply from \S+ \[([0-9a-fA-F:]{17})\]")
-_SENT = re.compile(r"Sent (\d+) probe", re.I)
+_SENT = re.compile(r"Sent (\d{1,9}) probe", re.I)
 _STATES = {"REACHABLE", "STALE", "DELAY", "PROBE", "FAILED", "INCOMPLETE", "PERMANENT", "NOARP", "NONE"}
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from lab.core import clock
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, LabError, ProbeNotStarted
+from lab.core.numerals import real
 from lab.guest.shell import Shell
 from lab.guest.talk import Answer, Talk, TalkOver, talk
 from lab.probes.clocks import Reading, Stretch, stretches, unseen_s
@@ -29,10 +30,8 @@ _STOP_S = 60.0
 def read_clock(answer: Answer) -> Reading | None:
     """An answer to SNIPPET as a reading; None when it is none (a date without fractions cannot serve)."""
     words = answer.text.replace(",", ".").split()
-    try:
-        shown = float(words[0])
-        up = float(words[1]) if len(words) > 1 else None
-    except (ValueError, IndexError):
+    shown, up = (real(word) for word in (*words, "", "")[:2])
+    if shown is None or (up is None and len(words) > 1):
         return None
     return Reading(answer.asked, answer.answered, shown, up)
 

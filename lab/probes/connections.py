@@ -41,7 +41,7 @@ while [ $port -lt $(($4 + $5)) ]; do
 done
 wait
 """
-LINE = re.compile(r"^flow (\d+) (\d+) ([\d.]+) ([\d.]+)(.*)$", re.MULTILINE)
+LINE = re.compile(r"^flow (\d{1,9}) (\d+) (\d{1,18}\.?\d*) (\d{1,18}\.?\d*)(.*)$", re.MULTILINE)
 NEIGHBOUR = re.compile(r"^neighbour \S+ .*lladdr (\S+)", re.MULTILINE)
 
 

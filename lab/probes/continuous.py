@@ -37,8 +37,8 @@ LATE_MS = 20.0
 """What a guest may see late without a word."""
 _RECOVERY_S = 10.0
 _END = 2000
-_STAMPED_SUMMARY = re.compile(r"^(\d+\.\d+) \d+ packets transmitted", re.M)
-_LASTED = re.compile(r"packet loss, time (\d+)ms")
+_STAMPED_SUMMARY = re.compile(r"^(\d{1,12}\.\d+) \d+ packets transmitted", re.M)
+_LASTED = re.compile(r"packet loss, time (\d{1,12})ms")
 
 
 def ping_words(tools: Toolbox, target: str, interval_ms: float, longest_s: int, *, root: bool = False) -> list[str]:

@@ -6,7 +6,6 @@ Started, confirmed running, and stopped each take one command. It is told nothin
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import zlib
 from collections.abc import Sequence
@@ -126,6 +125,6 @@ def unpacked(text: str) -> str | None:
         packed = base64.b64decode(re.sub(r"\s", "", body), validate=True)
         inflating = zlib.decompressobj(_GZIP)
         data = inflating.decompress(packed, _LARGEST)
-    except (binascii.Error, zlib.error):
+    except (ValueError, zlib.error):
         return None
     return data.decode("utf-8", "replace") if inflating.eof else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive
+from lab.core.numerals import whole
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.observation import started
@@ -46,7 +47,7 @@ class Flows:
 def read_flows(result: CommandResult, source: str, target: str, tried: int) -> Flows:
     """Pure. Raises ProbeNotStarted for exit status 126 and 127, Inconclusive when not every flow was counted."""
     started(result, "nc and timeout")
-    counts = [int(word) for word in result.stdout.split() if word.isdigit()]
+    counts = [count for count in map(whole, result.stdout.split()) if count is not None]
     if not result.ok or len(counts) != tried:
         raise Inconclusive(
             f"a count of bytes for each of {tried} flows from {source} to {target}",

@@ -16,6 +16,7 @@ from enum import Enum
 from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ToolMissing
+from lab.core.numerals import whole
 from lab.core.result import CommandResult
 from lab.guest.shell import Shell
 from lab.probes.observation import started
@@ -81,9 +82,10 @@ def read_size(result: CommandResult) -> Fits | None:
 
 def own_mtu(result: CommandResult) -> int:
     """What OWN printed. Raises Inconclusive."""
-    if not result.ok or not result.stdout.strip().isdigit():
+    found = whole(result.stdout.strip())
+    if not result.ok or found is None:
         raise Inconclusive("the MTU of the interface on the way", str(result), result.place, "is iproute2's ip there?")
-    return int(result.stdout)
+    return found
 
 
 def search(fits: Callable[[int], Fits], low: int, high: int) -> tuple[int, bool]:

@@ -19,13 +19,13 @@ from lab.probes.observation import Observation, Outcome, started
 
 Flavour = Literal["iputils", "busybox"]
 _SUMMARY = re.compile(
-    r"^(?:\d+\.\d+ )?(?P<sent>\d+) packets transmitted, (?P<received>\d+) (?:packets )?received"
-    r"(?:, \+?(?P<duplicates>\d+) duplicates)?(?:, \+(?P<errors>\d+) errors)?",
+    r"^(?:\d+\.\d+ )?(?P<sent>\d{1,9}) packets transmitted, (?P<received>\d{1,9}) (?:packets )?received"
+    r"(?:, \+?(?P<duplicates>\d{1,9}) duplicates)?(?:, \+(?P<errors>\d+) errors)?",
     re.M,
 )
 _REPLY = re.compile(
-    r"^(?:\[(?P<at>\d+\.\d+)\] )?\d+ bytes from (?P<peer>[^\s:(]+)[^\n]*?:? (?:icmp_)?seq=(?P<seq>\d+)"
-    r"[^\n]*? time[=<](?P<ms>\d+(?:\.\d+)?) ms(?P<duplicate> \(DUP!\))?",
+    r"^(?:\[(?P<at>\d{1,12}\.\d+)\] )?\d+ bytes from (?P<peer>[^\s:(]+)[^\n]*?:? (?:icmp_)?seq=(?P<seq>\d{1,9})"
+    r"[^\n]*? time[=<](?P<ms>\d{1,9}(?:\.\d+)?) ms(?P<duplicate> \(DUP!\))?",
     re.M,
 )
 _ERROR = re.compile(r"^(?:\[\d+\.\d+\] )?From (?P<peer>\S+) (?:icmp_)?seq=(?P<seq>\d+) (?P<what>[^\n]+)$", re.M)

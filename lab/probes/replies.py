@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 _LINES = 1000
 _ANSWER = re.compile(
-    r"^(?P<open>\[?)(?P<at>\d+\.\d+)(?P<close>\]?)(?P<head> \d+ bytes from \S+ (?:\(\S+ )?(?:icmp_)?seq=)(?P<seq>\d+)"
-    r"(?P<middle>(?: ident=\d+)? ttl=\d+ time=)(?P<ms>\d+(?:\.\d+)?)(?P<tail> ms)(?P<rest>[^\n]*)$",
+    r"^(?P<open>\[?)(?P<at>\d{1,12}\.\d+)(?P<close>\]?)"
+    r"(?P<head> \d+ bytes from \S+ (?:\(\S+ )?(?:icmp_)?seq=)(?P<seq>\d{1,9})"
+    r"(?P<middle>(?: ident=\d+)? ttl=\d+ time=)(?P<ms>\d{1,9}(?:\.\d+)?)(?P<tail> ms)(?P<rest>[^\n]*)$",
     re.M,
 )
 _HALF = 1 << 15
+_MOST = 10**12
 
 
 @dataclass
@@ -58,6 +60,8 @@ def _plain(block: list[str], found: Replies) -> bool:
     try:
         at, seq, ms = list(map(float, words[0::3])), list(map(int, words[1::3])), list(map(float, words[2::3]))
     except ValueError:
+        return False
+    if not (max(at) < _MOST and max(seq) < _MOST and max(ms) < _MOST):
         return False
     found.at += at
     found.seq += seq

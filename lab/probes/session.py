@@ -18,7 +18,7 @@ from lab.probes.series import Frame, Series, series
 ECHO = 'while read -r l; do echo "$l"; done'
 INTERVAL_MS = 100.0
 _FIRST_S = 10.0
-_ECHOED = re.compile(r"\d+ \d+\.\d+")
+_ECHOED = re.compile(r"\d{1,9} \d{1,12}\.\d+")
 
 
 class SshSession:

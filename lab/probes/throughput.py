@@ -6,6 +6,7 @@ A figure to compare with another of the same two places, not a benchmark of the 
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from lab.probes.stream import carrier, some_port
 from lab.probes.toolbox import Toolbox
 
 MEBIBYTE = 2**20
-_ARRIVED = re.compile(r"^arrived (\d+)$", re.M)
-_TOOK = re.compile(r"^took (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)$", re.M)
+_ARRIVED = re.compile(r"^arrived (\d{1,18})$", re.M)
+_TOOK = re.compile(r"^took (\d{1,18}(?:\.\d+)?) (\d{1,18}(?:\.\d+)?)$", re.M)
 # $1: port; $2...: what listens. It says `up` when somebody does, then how many bytes arrived. Its input is a pipe that
 # never ends: an nc that has nothing more to send tells the other side so, whose nc ends on that.
 SINK = r"""
@@ -67,9 +68,9 @@ def read_iperf(text: str) -> tuple[int, float] | None:
     try:
         got = json.loads(text)["end"]["sum_received"]
         sent, seconds = int(got["bytes"]), float(got["seconds"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return (sent, seconds) if seconds > 0 else None
+    return (sent, seconds) if 0 < seconds < math.inf else None
 
 
 def throughput(

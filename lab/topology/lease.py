@@ -19,6 +19,7 @@ from lab.access.kinds import LEASE, Obj
 from lab.core import trace
 from lab.core.errors import ClusterBusy, LabError
 from lab.core.names import ownership
+from lab.core.numerals import whole
 
 NAME, NAMESPACE = "virtlab", "default"
 DURATION_S = 40
@@ -168,10 +169,11 @@ def busy(spec: Obj, now: datetime) -> str:
 
 def _ended_here(holder: str) -> bool:
     words = holder.split()
-    if len(words) != 3 or words[1] != socket.gethostname() or not words[2].isdigit():
+    pid = whole(words[2]) if len(words) == 3 and words[1] == socket.gethostname() else None
+    if pid is None:
         return False
     try:
-        os.kill(int(words[2]), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:
