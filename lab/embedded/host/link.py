@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from fcntl import ioctl
 from typing import Any
 
+from lab.embedded.errors import LabError
 from lab.embedded.host.command import run
 from lab.embedded.host.netns import call_in
 
@@ -26,13 +27,21 @@ ETHTOOL_SGSO = 0x24
 async def ip(lines: Sequence[str], *, netns: str | None = None) -> None:
     """Apply iproute2 commands (without the leading ``ip``) in order. Raises CommandFailed."""
     if lines:
-        await run(["ip", "-batch", "-"], netns=netns, input=("\n".join(lines) + "\n").encode())
+        await run(["ip", "-batch", "-"], netns=netns, input=_batch(lines))
 
 
 async def bridge(lines: Sequence[str]) -> None:
     """Apply commands of iproute2's ``bridge`` (without that word) in order. Raises CommandFailed."""
     if lines:
-        await run(["bridge", "-batch", "-"], input=("\n".join(lines) + "\n").encode())
+        await run(["bridge", "-batch", "-"], input=_batch(lines))
+
+
+def _batch(lines: Sequence[str]) -> bytes:
+    """One line, one command. Raises LabError: a word with a line's end in it would begin another one."""
+    for line in lines:
+        if not line.isprintable():
+            raise LabError("wanted one command of iproute2", repr(line))
+    return ("\n".join(lines) + "\n").encode()
 
 
 async def bridge_vlans() -> list[Any]:

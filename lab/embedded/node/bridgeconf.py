@@ -76,7 +76,7 @@ def bridge_conf(conf: Obj, requested_mac: str = "") -> BridgeConf:
     if vlan and trunk:
         raise CniError("cannot set vlan and vlanTrunk at the same time")
     down = _typed(conf, "disableContainerInterface", bool)
-    ipam = (conf.get("ipam") or {}).get("type")
+    ipam = ipam_type(conf)
     if ipam and down:
         raise CniError("cannot use IPAM when DisableContainerInterface flag is set")
     hairpin, promiscuous = _typed(conf, "hairpinMode", bool), _typed(conf, "promiscMode", bool)
@@ -121,6 +121,17 @@ def tuning(conf: Obj, ifname: str, requested_mac: str = "", allowed: Sequence[st
         allmulti=None if merged.get("allmulti") is None else _typed(merged, "allmulti", bool, "TuningConf"),
         sysctls={_sysctl_path(key, ifname): value for key, value in sysctls.items()},
     )
+
+
+def ipam_type(conf: Obj) -> Any:
+    """Which plugin shall give addresses; empty for none. Raises CniError."""
+    ipam = conf.get("ipam") or {}
+    if not isinstance(ipam, dict):
+        raise CniError(
+            f"failed to load netconf: json: cannot unmarshal {_json_kind(ipam)} into Go struct field NetConf.ipam "
+            "of type types.IPAM"
+        )
+    return ipam.get("type")
 
 
 def _sysctl_path(key: str, ifname: str) -> str:

@@ -6,9 +6,10 @@ signal (255, channel), which is how an end of stdin is told.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from lab.embedded.reading import json_of
 
 Obj = dict[str, Any]
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
@@ -39,9 +40,9 @@ def decode(message: bytes, protocol: str) -> Input | None:
 def resize_of(data: bytes) -> tuple[int, int] | None:
     """Columns and rows of a resize message ``{"Width":..,"Height":..}``; None when it is malformed."""
     try:
-        size = json.loads(data)
+        size = json_of(data)
         width, height = int(size["Width"]), int(size["Height"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
     return (width, height) if 0 < width < 65536 and 0 < height < 65536 else None
 

@@ -7,7 +7,6 @@ pod (`k8s.ovn.org/pod-networks`) and then plugs the cable in.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from pathlib import Path
@@ -17,7 +16,7 @@ from lab.embedded.host import netns as namespaces
 from lab.embedded.host.command import CommandFailed
 from lab.embedded.host.link import ip
 from lab.embedded.model.kinds import NAD, POD
-from lab.embedded.node import bridgeplugin, cable, spoofcheck
+from lab.embedded.node import bridgeplugin, cable, podnotes, spoofcheck
 from lab.embedded.node import nad as nads
 from lab.embedded.node.cnierror import CniError
 from lab.embedded.node.context import NodeContext
@@ -117,10 +116,7 @@ class Cni:
         pod_key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
         def entry(items: dict[str, Obj]) -> Any:
-            text = notes(items[pod_key]).get(nads.POD_NETWORKS, "") if pod_key in items else ""
-            with contextlib.suppress(ValueError):
-                return (json.loads(text) if text else {}).get(key)
-            return None
+            return podnotes.entries(items[pod_key]).get(key) if pod_key in items else None
 
         try:
             await self.pods.wait_for(lambda items: pod_key not in items or bool(entry(items)), ANNOTATION_SECONDS)
@@ -196,7 +192,7 @@ class Cni:
             ids["ip_addresses"] = ",".join(attachment.addresses)
         await self.ctx.ovs.vsctl(
             "--may-exist", "add-port", INTEGRATION, host, "other_config:transient=true",
-            "--", "set", "Interface", host, *(f'external_ids:{key}="{value}"' for key, value in ids.items()),
+            "--", "set", "Interface", host, *(f"external_ids:{key}={json.dumps(value)}" for key, value in ids.items()),
         )  # fmt: skip
         try:
             await self.ctx.ovs.ctl(

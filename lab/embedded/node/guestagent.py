@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import LabError
+from lab.embedded.reading import json_of
 
 Obj = dict[str, Any]
 ANSWER_BYTES = 1 << 20
@@ -46,9 +47,10 @@ def interfaces(answer: Any) -> list[Obj]:
     for entry in answer if isinstance(answer, list) else []:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             continue
+        listed = entry.get("ip-addresses")
         addresses = [
             str(address["ip-address"])[:64]
-            for address in entry.get("ip-addresses") or []
+            for address in (listed if isinstance(listed, list) else [])
             if isinstance(address, dict) and isinstance(address.get("ip-address"), str)
         ]
         mac = entry.get("hardware-address")
@@ -128,7 +130,7 @@ class GuestAgent:
         line = await self._reader.readline()
         if not line:
             raise EOFError("the port was closed")
-        answer = json.loads(line)
+        answer = json_of(line)
         if not isinstance(answer, dict):
             raise ValueError("the answer is no object")
         return answer

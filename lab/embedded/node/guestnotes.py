@@ -7,7 +7,6 @@ the lab's, there is no such file.  It must not judge them: they are for a person
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 from typing import Any
 
@@ -39,7 +38,7 @@ def lines(answer: Any) -> list[str]:
     text = answer.get("buf-b64") if isinstance(answer, dict) else None
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-    except binascii.Error:
+    except ValueError:
         return []
     found = [line for line in data[:MOST_BYTES].decode(errors="replace").splitlines() if line.strip()]
     said = ["".join(c if c.isprintable() else "?" for c in line)[:LINE_LENGTH] for line in found[:MOST_LINES]]

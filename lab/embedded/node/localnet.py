@@ -7,12 +7,12 @@ CNI says why when a pod wants it, as upstream does.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from lab.embedded.kube import Obj
+from lab.embedded.reading import json_of
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 
@@ -51,20 +51,27 @@ def localnet_of(nad: Obj) -> Localnet | None:
     An unusable one is reported by the CNI when a pod wants it, as upstream does.
     """
     try:
-        config = json.loads(nad.get("spec", {}).get("config") or "")
+        config = json_of(nad.get("spec", {}).get("config") or "")
     except ValueError:
         return None
     if not isinstance(config, dict) or config.get("type") != "ovn-k8s-cni-overlay":
         return None
     meta = nad["metadata"]
     name, vlan = config.get("name"), config.get("vlanID")
-    if config.get("topology") != "localnet" or not isinstance(name, str) or not name:
+    physical = config.get("physicalNetworkName") or name
+    if config.get("topology") != "localnet" or not (usable(name) and usable(physical)):
         return None
     if config.get("netAttachDefName") != f"{meta['namespace']}/{meta['name']}":
         return None
     if vlan is not None and not (isinstance(vlan, int) and 1 <= vlan <= 4094):
         return None
-    return Localnet(name, config.get("physicalNetworkName") or name, vlan)
+    return Localnet(name, physical, vlan)
+
+
+def usable(name: Any) -> TypeGuard[str]:
+    """Whether a network may have that name: beyond upstream, what cannot be printed would come back in messages and
+    on command lines."""
+    return isinstance(name, str) and bool(name) and name.isprintable()
 
 
 def requests_of(pod: Obj) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,7 +81,7 @@ def requests_of(pod: Obj) -> Iterator[tuple[str, dict[str, Any]]]:
     if not text:
         return
     try:
-        wanted = json.loads(text) if text.startswith("[") else [_short(part) for part in text.split(",")]
+        wanted = json_of(text) if text.startswith("[") else [_short(part) for part in text.split(",")]
     except ValueError:
         return
     for item in wanted:

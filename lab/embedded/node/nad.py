@@ -6,17 +6,17 @@ libcni.  A mistake is found here, when a pod wants the network: no webhook looks
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from lab.embedded.node.bridgeconf import BRIDGES, MAC, TUNERS
+from lab.embedded.node.bridgeconf import BRIDGES, MAC, TUNERS, ipam_type
 from lab.embedded.node.cnierror import CniError, interface_name
+from lab.embedded.node.localnet import usable
+from lab.embedded.reading import json_of
 
 Obj = dict[str, Any]
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
-POD_NETWORKS = "k8s.ovn.org/pod-networks"
 OVN = "ovn-k8s-cni-overlay"
 
 
@@ -65,7 +65,7 @@ def requests(annotation: str, namespace: str) -> list[Request]:
 
 def _json_list(text: str) -> list[Any]:
     try:
-        found = json.loads(text)
+        found = json_of(text)
     except ValueError as error:
         what = "failed to parse pod Network Attachment Selection Annotation JSON format"
         raise CniError(f"parsePodNetworkAnnotation: {what}: {error}") from error
@@ -99,7 +99,7 @@ def network_of(nad: Obj, key: str) -> Network:
     if not text.strip():
         raise CniError(f"could not find config file for network {key}: spec.config is empty")
     try:
-        conf = json.loads(text)
+        conf = json_of(text)
     except ValueError as error:
         raise CniError(
             f"GetCNIConfig: err in getCNIConfigFromSpec: failed to unmarshal Spec.Config: {error}"
@@ -141,7 +141,7 @@ def _ovn(conf: Obj, nad: Obj) -> Network:
     meta = nad["metadata"]
     key = f"{meta['namespace']}/{meta['name']}"
     name = conf.get("name")
-    if not name or not isinstance(name, str):
+    if not usable(name):
         raise CniError(f"invalid name in in secondary network netconf ({name or ''})")
     if name in ("default", "ovn-kubernetes"):
         raise CniError(f"network name {name!r} is reserved for the cluster's default network")
@@ -150,13 +150,18 @@ def _ovn(conf: Obj, nad: Obj) -> Network:
         raise CniError(f"missing NADName in secondary network netconf {name}")
     if declared != key:
         raise CniError(f"net-attach-def name ({key}) is inconsistent with config ({declared})")
-    if (conf.get("ipam") or {}).get("type"):
+    if ipam_type(conf):
         raise CniError("IPAM key is not supported. Use OVN-K provided IPAM via the `subnets` attribute")
     if conf.get("topology") != "localnet":
         raise CniError(f"topology {conf.get('topology')!r} of network {name} is not available here: only localnet is")
     vlan = conf.get("vlanID")
     if vlan is not None and (not isinstance(vlan, int) or isinstance(vlan, bool) or not 1 <= vlan <= 4094):
         raise CniError(f"invalid vlanID {vlan!r} in network {name}: must be between 1 and 4094")
+    if not usable(conf.get("physicalNetworkName") or name):
+        raise CniError(f"invalid physicalNetworkName {conf['physicalNetworkName']!r} in network {name}")
+    mtu = conf.get("mtu")
+    if mtu is not None and (type(mtu) is not int or not 0 <= mtu < 65536):
+        raise CniError(f"invalid mtu {mtu!r} in network {name}: must be between 0 and 65535")
     if conf.get("allowPersistentIPs") and not conf.get("subnets"):
         raise CniError("cannot allow persistent IPs on networks without subnets")
     return Network(name, "ovn", (conf,))

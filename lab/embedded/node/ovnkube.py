@@ -25,7 +25,7 @@ from lab.embedded.node.context import NodeContext
 from lab.embedded.node.localnet import Localnet, localnet_of, made_up_mac, port_name, requests_of
 from lab.embedded.node.names import iface_id
 from lab.embedded.node.ovnzone import ZoneBuilder
-from lab.embedded.node.podnetwork import POD_NETWORKS, address_of, default_entry
+from lab.embedded.node.podnotes import MAC, POD_NETWORKS, address_of, default_entry, entries
 from lab.embedded.node.vmroutes import DOMAIN, ENDED, TARGET_READY, vm_of
 from lab.embedded.node.vmzone import VmZone, owner_of
 from lab.embedded.node.zone import OVN_RUN
@@ -230,7 +230,7 @@ class OvnKube:
                 await self.ctx.northbound.ctl("--if-exists", "lsp-del", port)
             self.pool.release(key)
             return
-        notes = json.loads(_notes(pod).get(POD_NETWORKS) or "{}")
+        notes = entries(pod)
         found = dict(notes)
         if not pod["spec"].get("hostNetwork"):
             found["default"] = await self._default(key, pod)
@@ -238,8 +238,12 @@ class OvnKube:
             net = self._networks.get(nad_key)
             if net is None:
                 continue
-            mac = str(request.get("mac") or "") or notes.get(nad_key, {}).get("mac_address")
-            mac = (mac or made_up_mac(pod, nad_key)).lower()
+            mac = str(
+                request.get("mac") or notes.get(nad_key, {}).get("mac_address") or made_up_mac(pod, nad_key)
+            ).lower()
+            if not MAC.fullmatch(mac):
+                # The CNI refuses the pod, and says why.
+                continue
             wanted = Port(net.switch, mac, on=enabled(pod, self._siblings(pod)))
             await self._make_port(key, pod, port_name(nad_key, pod), wanted)
             found[nad_key] = {"ip_addresses": None, "mac_address": mac, "role": "secondary"}

@@ -8,7 +8,6 @@ instead of sharing the node's, and remote ports are bound by hand (OVN before 23
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ MTU = 1400
 GATEWAY_MAC = "0a:58:a9:fe:01:01"
 ARP_PROXY = "169.254.1.1"
 SUBNETS = "k8s.ovn.org/node-subnets"
-POD_NETWORKS = "k8s.ovn.org/pod-networks"
 
 
 def mac_of(address: IPv4Address) -> str:
@@ -273,23 +271,3 @@ def pod_entry(me: Member, address: IPv4Address) -> dict[str, Any]:
         "gateway_ip": str(me.gateway.ip),
         "role": "primary",
     }
-
-
-def default_entry(pod: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the pod's annotation says of the default network; None for nothing usable."""
-    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
-        entry = json.loads((pod["metadata"].get("annotations") or {}).get(POD_NETWORKS) or "{}")["default"]
-        address_of(entry)
-        return dict(entry)
-    return None
-
-
-def cidr_of(entry: Mapping[str, Any]) -> IPv4Interface:
-    """The first IPv4 address of an entry, with the length of the subnet that it is from."""
-    cidrs = entry.get("ip_addresses") or [entry["ip_address"]]
-    return IPv4Interface(cidrs[0])
-
-
-def address_of(entry: Mapping[str, Any]) -> IPv4Address:
-    """The same without the length."""
-    return cidr_of(entry).ip

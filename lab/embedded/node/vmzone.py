@@ -15,6 +15,7 @@ from lab.embedded.host.ovs import Row
 from lab.embedded.kube import Obj
 from lab.embedded.model.kinds import POD
 from lab.embedded.node import podnetwork as net
+from lab.embedded.node import podnotes
 from lab.embedded.node import vmroutes as rules
 from lab.embedded.node.addresses import Pool
 from lab.embedded.node.context import NodeContext
@@ -87,11 +88,11 @@ class VmZone:
             await self._forget(vm)
             return
         pod = rules.runner(pods)
-        entry = net.default_entry(pod) if pod is not None else None
+        entry = podnotes.default_entry(pod) if pod is not None else None
         there = self.zone.member(pod["spec"]["nodeName"]) if pod is not None else None
         if entry is None or there is None:
             return
-        address = net.address_of(entry)
+        address = podnotes.address_of(entry)
         words = rules.settle(await self.zone.rows(net.ROUTER), vm, address, self.me, there, self.bugs)
         if there.name != self.me.name:
             words += rules.dhcp_gone(await self._leases(), [vm.key])
@@ -119,19 +120,19 @@ class VmZone:
     def inherited(self, pod: Obj, vm: Vm) -> dict[str, Any] | None:
         """The entry that a new pod takes over from a living one of the same VM. Raises LabError when that has none."""
         others = [p for p in self.pods_of(vm) if p["metadata"]["uid"] != pod["metadata"]["uid"] and not rules.ended(p)]
-        entries = [entry for entry in map(net.default_entry, others) if entry is not None]
+        entries = [entry for entry in map(podnotes.default_entry, others) if entry is not None]
         if others and not entries:
             raise LabError(f"wanted the address of VM {vm.key} from its pod", "that pod has none yet")
         return entries[0] if entries else None
 
     async def lease(self, vm: Vm, entry: dict[str, Any], port: str) -> None:
         """Let OVN's own DHCP server give the VM at ``port`` its address."""
-        await self._write(rules.dhcp_words(await self._leases(), vm, net.cidr_of(entry), port))
+        await self._write(rules.dhcp_words(await self._leases(), vm, podnotes.cidr_of(entry), port))
 
     async def proxy(self, _key: str = "") -> None:
         """Let the node's switch answer for every address that somebody on it believes to be near."""
         pods = [pod for pod in self.pods.items.values() if not rules.ended(pod)]
-        used = [net.address_of(entry) for entry in map(net.default_entry, pods) if entry is not None]
+        used = [podnotes.address_of(entry) for entry in map(podnotes.default_entry, pods) if entry is not None]
         others = [member for name in self.zone.nodes.items if (member := self.zone.member(name)) not in (None, self.me)]
         wanted = rules.proxied(self.me, [m for m in others if m is not None], dict(self._homes.values()), used)
         if wanted != self._proxied:

@@ -6,7 +6,6 @@ virt-handler's. Rules: upstream pkg/virt-controller/watch/vmi/lifecycle.go and p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from lab.embedded.operators import names
@@ -31,6 +30,7 @@ from lab.embedded.operators.objects import (
     set_label,
     uid_of,
 )
+from lab.embedded.reading import json_of
 
 FINAL = ("Succeeded", "Failed")
 # virt-handler sees a guest's end itself and knows better why; only its silence leaves the verdict to the pod.
@@ -212,7 +212,7 @@ def seed_interfaces(vmi: Obj, pod: Obj) -> None:
 def network_status(pod: Obj) -> list[Obj]:
     """The network-status annotation; empty while absent or unreadable (its writer is another program)."""
     try:
-        entries = json.loads(annotations_of(pod).get(names.NETWORK_STATUS, "[]"))
+        entries = json_of(annotations_of(pod).get(names.NETWORK_STATUS, "[]"))
     except ValueError:
         return []
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

@@ -7,7 +7,6 @@ turns into a refusal or ignores, as the hook's failurePolicy says; it is never t
 from __future__ import annotations
 
 import base64
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from lab.embedded.model.kinds import MUTATING_WEBHOOK, VALIDATING_WEBHOOK, Kind
 from lab.embedded.operators.admission.causes import Denied
 from lab.embedded.operators.admission.handlers import Hook
 from lab.embedded.operators.objects import Obj, clone
+from lab.embedded.reading import json_of
 
 log = logging.getLogger("virtlab.webhooks")
 
@@ -36,7 +36,7 @@ def application(hooks: Sequence[Hook]) -> web.Application:
 def _endpoint(hook: Hook) -> Any:
     async def endpoint(request: web.Request) -> web.Response:
         try:
-            review = json.loads(await request.read())
+            review = json_of(await request.read())
             wanted: Obj = review["request"]
             uid = str(wanted["uid"])
         except (ValueError, KeyError, TypeError) as error:

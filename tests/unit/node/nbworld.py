@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from ipaddress import IPv4Interface
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from lab.embedded.model.spec import NodeSpec
 from lab.embedded.node import podnetwork as net
 from lab.embedded.node.addresses import Pool
 from lab.embedded.node.ovnzone import ZoneBuilder
+from lab.embedded.node.podnotes import POD_NETWORKS
 from lab.embedded.node.vmroutes import ALLOW_BRIDGE, DOMAIN, NODE_NAME, TARGET_READY
 from lab.embedded.node.vmzone import BUGS, VmZone
 
@@ -134,7 +136,8 @@ class World:
         if ready:
             notes[TARGET_READY] = "2026-08-22 10:34:54 +0000 UTC"
         if address:
-            notes[net.POD_NETWORKS] = json.dumps({"default": {"ip_addresses": [address]}})
+            entry = {"ip_addresses": [address], "mac_address": net.mac_of(IPv4Interface(address).ip)}
+            notes[POD_NETWORKS] = json.dumps({"default": entry})
         meta = {
             "name": name,
             "namespace": "default",
@@ -161,7 +164,7 @@ class World:
         """A whole migration, as every zone sees it."""
         source = next(p for p in self.pods.values() if p["status"]["phase"] == "Running" and DOMAIN in notes(p))
         fresh = self.pod(f"launcher-{len(self.pods)}", target, vm="vm")
-        fresh["metadata"]["annotations"][net.POD_NETWORKS] = notes(source)[net.POD_NETWORKS]
+        fresh["metadata"]["annotations"][POD_NETWORKS] = notes(source)[POD_NETWORKS]
         self.look()
         fresh["metadata"]["annotations"][TARGET_READY] = "now"
         self.look()

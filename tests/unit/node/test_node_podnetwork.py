@@ -9,8 +9,9 @@ from lab.embedded.errors import LabError
 from lab.embedded.model.spec import NodeSpec
 from lab.embedded.node import podnetwork as net
 from lab.embedded.node.addresses import Pool
-from lab.embedded.node.ovnkube import Port, address_of, default_entry, port_words
+from lab.embedded.node.ovnkube import Port, port_words
 from lab.embedded.node.podnetwork import is_route
+from lab.embedded.node.podnotes import address_of, default_entry
 
 ME, OTHER = (net.member(NodeSpec(f"worker-{index}", index)) for index in (1, 2))
 
@@ -124,10 +125,37 @@ def test_an_annotation_without_usable_entry(text: str) -> None:
 
 
 def test_an_annotation_with_an_entry() -> None:
-    text = json.dumps({"default": {"ip_address": "10.128.0.9/23"}, "default/vlan-2024": {"ip_addresses": None}})
-    assert default_entry({"metadata": {"annotations": {"k8s.ovn.org/pod-networks": text}}}) == {
-        "ip_address": "10.128.0.9/23"
-    }
+    entry = {"ip_address": "10.128.0.9/23", "mac_address": "0a:58:0a:80:00:09"}
+    text = json.dumps({"default": entry, "default/vlan-2024": {"ip_addresses": None}})
+    assert default_entry({"metadata": {"annotations": {"k8s.ovn.org/pod-networks": text}}}) == entry
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mac_address": "--x"},
+        {"mac_address": None},
+        {"ip_addresses": "10.128.0.9/23"},
+        {"ip_addresses": ["10.128.0.9/23", "10.128.0.10/23 dev eth0\nnetns exec x reboot"]},
+        {"ip_addresses": ["10.128.0.9/23", "fe80::1%a b/64"]},
+        {"ip_address": 7},
+        {"gateway_ips": ["10.128.0.1", "x"]},
+        {"gateway_ip": "0.0.0.0/0"},
+        {"mtu": "1400\nlink del lo"},
+        {"mtu": -1},
+        {"routes": [{"dest": "10.128.0.0/14 dev lo", "nextHop": "10.128.0.1"}]},
+        {"routes": [{"dest": "10.128.0.0/14"}]},
+        {"routes": "x"},
+        {"routes": [7]},
+    ],
+)
+def test_an_entry_that_a_zone_controller_never_wrote_is_none(change: dict[str, object]) -> None:
+    """Its parts become words of commands in the pod's namespace: whoever makes a pod can write the annotation."""
+    entry = net.pod_entry(ME, IPv4Address("10.128.0.9"))
+    text = json.dumps({"default": {**entry, **change}})
+    assert default_entry({"metadata": {"annotations": {"k8s.ovn.org/pod-networks": text}}}) is None
+    good = json.dumps({"default": entry})
+    assert default_entry({"metadata": {"annotations": {"k8s.ovn.org/pod-networks": good}}}) == entry
 
 
 def test_addresses_begin_after_the_management_port_and_are_reused_last() -> None:

@@ -260,7 +260,7 @@ def test_a_new_pod_takes_over_the_address_of_a_living_one() -> None:
     world.boot(HOME)
     fresh = world.pod("launcher-next", A, vm="vm")
     entry = world.zones[A].inherited(fresh, VM)
-    assert entry == {"ip_addresses": ["10.128.0.4/23"]}
+    assert entry == {"ip_addresses": ["10.128.0.4/23"], "mac_address": "0a:58:0a:80:00:04"}
     world.pods["default/launcher-0"]["status"]["phase"] = "Succeeded"
     assert world.zones[A].inherited(fresh, VM) is None
 

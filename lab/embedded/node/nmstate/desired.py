@@ -91,14 +91,19 @@ def trunk_tags(tags: Iterable[Mapping[str, Any]]) -> list[int]:
 def with_default_vlans(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the enactment records: each port of a Linux bridge without ``vlan`` trunks 2-4094."""
     state: dict[str, Any] = copy.deepcopy(dict(document))
-    for iface in state.get("interfaces") or ():
-        if not isinstance(iface, dict) or iface.get("type") != "linux-bridge" or iface.get("state") != "up":
+    for iface in _mappings_in(state.get("interfaces")):
+        if iface.get("type") != "linux-bridge" or iface.get("state") != "up":
             continue
         bridge = iface.get("bridge")
-        for port in (bridge.get("port") or ()) if isinstance(bridge, dict) else ():
-            if isinstance(port, dict) and "vlan" not in port:
+        for port in _mappings_in(bridge.get("port") if isinstance(bridge, dict) else None):
+            if "vlan" not in port:
                 port["vlan"] = copy.deepcopy(dict(DEFAULT_TRUNK))
     return state
+
+
+def _mappings_in(value: Any) -> list[dict[str, Any]]:
+    """What of a list can be looked into; the rest, and what is no list, is `parse`'s to refuse."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def features(desired: Desired) -> list[str]:

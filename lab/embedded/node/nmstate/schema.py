@@ -38,6 +38,9 @@ def read(value: Any, shape: Any, path: str) -> Any:
     if isinstance(shape, list):
         if not isinstance(value, list):
             raise MalformedState(f"{path}: invalid type: {_serde_type(value)}, expected a sequence")
+        if None in value and shape[0] != "any":
+            wanted = "a string" if shape[0] == "str" else "a map"
+            raise MalformedState(f"{path}[{value.index(None)}]: invalid type: null, expected {wanted}")
         return [read(item, shape[0], f"{path}[{index}]") for index, item in enumerate(value)]
     if callable(shape):
         return shape(value, path)

@@ -6,7 +6,6 @@ decides nothing about guests. Rules: upstream pkg/virt-api/api.go and rest/.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -27,6 +26,7 @@ from lab.embedded.operators.objects import (
 from lab.embedded.operators.virtapi import lifecycle
 from lab.embedded.operators.virtapi.agents import Agents
 from lab.embedded.operators.virtapi.answers import Refusal, bad_request, conflict, internal, not_found
+from lab.embedded.reading import json_of
 
 GROUP = "subresources.kubevirt.io"
 VERSIONS = ("v1", "v1alpha3")
@@ -315,7 +315,7 @@ async def _body(request: web.Request) -> Obj:
     if not raw.strip():
         return {}
     try:
-        body = json.loads(raw)
+        body = json_of(raw)
     except ValueError as error:
         raise bad_request(f"Can not unmarshal Request body to struct, error: {error}") from error
     if body is None:
