@@ -10,6 +10,8 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lab.access.kinds import NNS
 from lab.access.transport import Transport
 from lab.core.errors import LabError
 from lab.evidence.reading import load
+from lab.evidence.record import StepRecord, now
 from lab.topology import snapshot
 from tests import victims
 from tests.conftest import PLAIN_ENV, ROOT, VIRTLAB, RunningLab
@@ -85,32 +88,65 @@ def run_and_kill(
     return False
 
 
-def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folder: Path) -> tuple[bool, list[str]]:
-    """Run features and kill -9 a victim after so many requests: (whether it came to that, what is wrong about the end).
+@dataclass(frozen=True)
+class Struck:
+    """A run that was struck: whether it came to that, what its record says of it, and what is wrong about the end."""
 
-    A run that is not killed itself must end by itself, with a verdict and without a traceback.
+    hit: bool
+    told: str
+    wrong: list[str]
+
+
+def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folder: Path) -> Struck:
+    """Run features and kill -9 a victim after so many requests.
+
+    A run that is not killed itself must end by itself, with a verdict and without a traceback; one that needed what was
+    killed must not be green.
     """
     since, end = lab.audit_log.stat().st_size if lab.audit_log.exists() else 0, time.monotonic() + ENDS_S
     argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
-    log, hit = folder.parent / "killed.log", False
+    log, at = folder.parent / "killed.log", ""
     known = set(folder.glob("*/run.json"))
-    which = after
     with log.open("w") as said, subprocess.Popen(
         argv, cwd=ROOT, env={**PLAIN_ENV, **lab.env}, stdout=said, stderr=said, stdin=NONE
     ) as run:  # fmt: skip
         while run.poll() is None and time.monotonic() < end:
-            if not hit and requests_of(lab, since) >= after:
-                pids = [run.pid] if victim == "run" else victims.find(lab, victim, which)
+            if not at and requests_of(lab, since) >= after:
+                pids = [run.pid] if victim == "run" else victims.find(lab, victim, after)
                 victims.kill(pids)
-                hit = bool(pids)
+                at = now() if pids else ""
             time.sleep(0.01)
         hung = run.poll() is None
         run.kill()
     wrong = [f"the run did not end in {ENDS_S:g} s"] * hung
     wrong += [f"a traceback: {log.read_text()[-600:]}"] * ("Traceback" in log.read_text())
+    told = ""
     for path in set(folder.glob("*/run.json")) - known:
-        wrong += _misrecorded(path, run.returncode, "killed" if victim == "run" and hit else "")
-    return hit, wrong
+        wrong += _misrecorded(path, run.returncode, "killed" if victim == "run" and at else "")
+        told = _told(path, at)
+    return Struck(bool(at), told, wrong + [f"green: {told}"] * (victim == "qemu" and told.endswith(PASSED)))
+
+
+PASSED = ": passed"
+
+
+def _told(path: Path, at: str) -> str:
+    """The step that was under way at that time, and the verdict of its scenario; empty when there was none."""
+    try:
+        record = load(path)
+    except LabError:
+        return ""
+    for scenario in record.scenarios:
+        steps = [step.name for step in scenario.steps if step.started and step.started <= at <= _end(step)]
+        if steps:
+            reason = " ".join(scenario.reason.split())
+            return f"{steps[-1]!r} of {scenario.title!r}: {scenario.verdict} {reason[:300]}".rstrip()
+    return ""
+
+
+def _end(step: StepRecord) -> str:
+    end = datetime.fromisoformat(step.started) + timedelta(seconds=step.seconds)
+    return end.isoformat(timespec="milliseconds").replace("+00:00", "Z") if step.seconds else "~"
 
 
 def _misrecorded(path: Path, code: int, state: str) -> list[str]:

@@ -46,9 +46,11 @@ UP = ("--nmstate", "0.83")
 
 
 def points() -> list[tuple[str, tuple[str, ...], int]]:
-    choose, found = random.Random(SEED), []
-    for _ in range(TIMES):
-        victim = choose.choice(VICTIMS)
+    """Victims in equal shares, in any order."""
+    choose = random.Random(SEED)
+    found: list[tuple[str, tuple[str, ...], int]] = []
+    shares = (VICTIMS * (TIMES // len(VICTIMS) + 1))[:TIMES]
+    for victim in choose.sample(shares, TIMES):
         words, most = choose.choice(WITH_VMS if victim == "qemu" else RUNS)
         found.append((victim, words, choose.randrange(20, most)))
     return found
@@ -68,7 +70,8 @@ def test_kills(lab: RunningLab) -> None:
     for number, (victim, words, after) in enumerate(points(), 1):
         began = time.monotonic()
         everything, port = victims.descendants(int(victims.facts(lab)["pid"])), int(victims.facts(lab)["port"])
-        hit, wrong = killing.struck(lab, victim, words, after, lab.folder / "killed")
+        run = killing.struck(lab, victim, words, after, lab.folder / "killed")
+        hit, wrong = run.hit, run.wrong
         killed[victim] += hit
         middle = time.monotonic()
         if victim == "supervisor" and hit:
@@ -80,7 +83,7 @@ def test_kills(lab: RunningLab) -> None:
             may = MOVED if victim == "node" and hit else None
             wrong += cluster.differences(before, may) if done.returncode == 0 else [f"clean: {done.stderr.strip()}"]
             before = cluster.state() if may else before
-        ended = f"killed after {after} requests" if hit else "ended before"
+        ended = f"killed after {after} requests in {run.told or 'no step'}" if hit else "ended before"
         print(
             f"{number:2} {victim} in {' '.join(words)}: {ended} ({middle - began:.0f} s), then "
             f"{time.monotonic() - middle:.1f} s -> {'; '.join(wrong) or 'as before'}", flush=True,
