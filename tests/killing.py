@@ -94,6 +94,8 @@ class Struck:
 
     hit: bool
     told: str
+    ended_s: float
+    """How long after that it ended."""
     wrong: list[str]
 
 
@@ -105,7 +107,7 @@ def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folde
     """
     since, end = lab.audit_log.stat().st_size if lab.audit_log.exists() else 0, time.monotonic() + ENDS_S
     argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
-    log, at = folder.parent / "killed.log", ""
+    log, at, began = folder.parent / "killed.log", "", 0.0
     known = set(folder.glob("*/run.json"))
     with log.open("w") as said, subprocess.Popen(
         argv, cwd=ROOT, env={**PLAIN_ENV, **lab.env}, stdout=said, stderr=said, stdin=NONE
@@ -114,17 +116,18 @@ def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folde
             if not at and requests_of(lab, since) >= after:
                 pids = [run.pid] if victim == "run" else victims.find(lab, victim, after)
                 victims.kill(pids)
-                at = now() if pids else ""
+                at, began = now() if pids else "", time.monotonic()
             time.sleep(0.01)
         hung = run.poll() is None
         run.kill()
+    ended_s = time.monotonic() - began
     wrong = [f"the run did not end in {ENDS_S:g} s"] * hung
     wrong += [f"a traceback: {log.read_text()[-600:]}"] * ("Traceback" in log.read_text())
     told = ""
     for path in set(folder.glob("*/run.json")) - known:
         wrong += _misrecorded(path, run.returncode, "killed" if victim == "run" and at else "")
         told = _told(path, at)
-    return Struck(bool(at), told, wrong + [f"green: {told}"] * (victim == "qemu" and told.endswith(PASSED)))
+    return Struck(bool(at), told, ended_s, wrong + [f"green: {told}"] * (victim == "qemu" and told.endswith(PASSED)))
 
 
 PASSED = ": passed"

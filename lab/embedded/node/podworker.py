@@ -213,8 +213,10 @@ class PodWorker:
         try:
             while tasks:
                 change = asyncio.ensure_future(self._changed.wait())
-                done, _ = await asyncio.wait({*tasks, change}, return_when=asyncio.FIRST_COMPLETED)
-                change.cancel()
+                try:
+                    done, _ = await asyncio.wait({*tasks, change}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
                 self._changed.clear()
                 tasks -= done
                 for task in done - {change}:
