@@ -89,10 +89,11 @@ class Series:
             wrong = run.wrong + self._cleaned(MOVED if victim == "node" and run.hit else None)
         self.ran += 1
         self.killed[victim] += run.hit
-        ended = f"killed after {after} requests in {run.told or 'no step'}; the run ended {run.ended_s:.0f} s later"
+        hit = f"killed after {after} requests in {run.told or 'no step'}; the run ended {run.ended_s:.0f} s later"
+        ended = hit if run.hit else "ended before"
         print(
-            f"{self.ran:2} {victim} in {' '.join(words)} ({middle - began:.0f} s): {ended if run.hit else 'ended before'}; "
-            f"then {time.monotonic() - middle:.0f} s -> {'; '.join(wrong) or 'as before'}", flush=True,
+            f"{self.ran:2} {victim} in {' '.join(words)} ({middle - began:.0f} s): {ended}; then "
+            f"{time.monotonic() - middle:.0f} s -> {'; '.join(wrong) or 'as before'}", flush=True,
         )  # fmt: skip
         self.bad += wrong
         if wrong or (run.hit and victim in ("supervisor", "node")):
