@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults.acl_drops import AclDrops
+from lab.embedded.faults.address_changed import AddressChanged
 from lab.embedded.faults.agent_absent import AgentAbsent
 from lab.embedded.faults.api import API_FAULTS
+from lab.embedded.faults.arp_wrong import ArpWrong
 from lab.embedded.faults.bridge_filtered import BridgeFiltered
 from lab.embedded.faults.bridge_mapping_missing import BridgeMappingMissing
 from lab.embedded.faults.bridge_mapping_wrong import BridgeMappingWrong
 from lab.embedded.faults.bridge_plugin_old import BridgePluginOld
+from lab.embedded.faults.bridge_port_lost import BridgePortLost
 from lab.embedded.faults.daemon_dead import CONTROLLER_DEAD, NORTHD_DEAD
 from lab.embedded.faults.delay import Delay
 from lab.embedded.faults.dhcp_silent import DhcpSilent
@@ -26,6 +30,7 @@ from lab.embedded.faults.dhcp_stray import DhcpStray
 from lab.embedded.faults.dhcp_wrong_subnet import DhcpWrongSubnet
 from lab.embedded.faults.duplicate import Duplicate
 from lab.embedded.faults.duplicate_ip import DuplicateIp
+from lab.embedded.faults.eviction_unguarded import EvictionUnguarded
 from lab.embedded.faults.firewall_drops import FirewallDrops
 from lab.embedded.faults.flooding_off import FloodingOff
 from lab.embedded.faults.gateway_arp_wrong import GatewayArpWrong
@@ -35,34 +40,45 @@ from lab.embedded.faults.guest_slow import GuestSlow
 from lab.embedded.faults.interface_down import InterfaceDown
 from lab.embedded.faults.lacp_off import LacpOff
 from lab.embedded.faults.launcher_killed import LauncherKilled
+from lab.embedded.faults.line_slow import LineSlow
 from lab.embedded.faults.loss import Loss
 from lab.embedded.faults.member_down import MemberDown
+from lab.embedded.faults.memory_decays import MemoryDecays
 from lab.embedded.faults.migration_hangs import MigrationHangs
 from lab.embedded.faults.migration_refused import MigrationRefused
+from lab.embedded.faults.migrations_serial import MigrationsSerial
 from lab.embedded.faults.missing_route import MissingRoute
 from lab.embedded.faults.mtu_small import MtuSmall
+from lab.embedded.faults.names_hijacked import NamesHijacked
+from lab.embedded.faults.nd_dropped import NdDropped
+from lab.embedded.faults.nd_spoofed import NdSpoofed
 from lab.embedded.faults.nic_renamed import NicRenamed
 from lab.embedded.faults.no_address import NoAddress
 from lab.embedded.faults.no_garp import NoGarp
 from lab.embedded.faults.node_unreachable import NodeUnreachable
 from lab.embedded.faults.operator_dead import OperatorDead
 from lab.embedded.faults.ovnk_bug import OvnkBug
+from lab.embedded.faults.policy_outranked import PolicyOutranked
 from lab.embedded.faults.port_announced_early import PortAnnouncedEarly
 from lab.embedded.faults.port_down import PortDown
+from lab.embedded.faults.port_filtered import PortFiltered
 from lab.embedded.faults.port_security import PortSecurity
 from lab.embedded.faults.port_unbound import PortUnbound
 from lab.embedded.faults.sb_stale import SbStale
 from lab.embedded.faults.site import Fault, Site
 from lab.embedded.faults.snat_missing import SnatMissing
 from lab.embedded.faults.spoof_check_lost import SpoofCheckLost
+from lab.embedded.faults.spoof_check_stale import SpoofCheckStale
 from lab.embedded.faults.ssh_refused import SshRefused
 from lab.embedded.faults.stale_ecmp_route import StaleEcmpRoute
 from lab.embedded.faults.stale_mac_table import StaleMacTable
 from lab.embedded.faults.stp_blocking import StpBlocking
 from lab.embedded.faults.stray_bridge import StrayBridge
 from lab.embedded.faults.stray_uplink import StrayUplink
+from lab.embedded.faults.tap_unplugged import TapUnplugged
 from lab.embedded.faults.target_crash import TargetCrash
 from lab.embedded.faults.vlan_missing import VlanMissing
+from lab.embedded.faults.web_hijacked import WebHijacked
 from lab.embedded.faults.wrong_gateway import WrongGateway
 from lab.embedded.faults.wrong_mask import WrongMask
 from lab.embedded.faults.wrong_native_vlan import WrongNativeVlan
@@ -123,6 +139,22 @@ FAULTS: tuple[Fault, ...] = (
     GeneveBlocked(),
     SbStale(),
     SnatMissing(),
+    AclDrops(),
+    AddressChanged(),
+    ArpWrong(),
+    EvictionUnguarded(),
+    LineSlow(),
+    MemoryDecays(),
+    MigrationsSerial(),
+    NamesHijacked(),
+    NdDropped(),
+    NdSpoofed(),
+    PolicyOutranked(),
+    PortFiltered(),
+    WebHijacked(),
+    BridgePortLost(),
+    SpoofCheckStale(),
+    TapUnplugged(),
 )
 
 

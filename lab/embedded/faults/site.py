@@ -13,21 +13,29 @@ from typing import Any, Protocol
 
 from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.fabric import switch
+from lab.embedded.kube import Kube
 from lab.embedded.model.spec import LAGS, TRUNKS, NodeSpec
 
 Runner = Callable[[Sequence[str]], Awaitable[str]]
 """Runs an argument list somewhere and returns what it printed. Raises CommandFailed."""
 
 
+def nobody() -> Kube:
+    """Raises FaultError: a place without an API server."""
+    raise FaultError("wanted the API server of this lab", "there is no way to it from here")
+
+
 @dataclass(frozen=True)
 class Site:
-    """Where commands run: on the switch, on a node, on an outside host (both by name)."""
+    """Where commands run: on the switch, on a node, on an outside host (both by name); and the way to the API server,
+    for what a person would break with kubectl."""
 
     switch: Runner
     node: Callable[[str], Runner]
     outside: Callable[[str], Runner]
     nodes: tuple[str, ...]
     hosts: tuple[str, ...]
+    kube: Callable[[], Kube] = nobody
 
 
 class Fault(Protocol):

@@ -15,6 +15,8 @@ from types import MappingProxyType
 from lab.embedded.errors import StateError, UsageError
 from lab.embedded.faults.site import Runner, Site
 from lab.embedded.host.command import run
+from lab.embedded.kube import Kube
+from lab.embedded.lifecycle import keys
 from lab.embedded.lifecycle.layout import Layout, existing
 
 
@@ -86,4 +88,10 @@ def site(layout: Layout) -> Site:
         outside=lambda name: runner(lambda argv: argv_in_host(facts, name, argv)),
         nodes=tuple(json.loads(layout.nodes.read_text())),
         hosts=tuple(hosts) if isinstance(hosts, list) else (),
+        kube=lambda: Kube(
+            f"https://127.0.0.1:{facts.get('port')}",
+            token=keys.token(layout, keys.ADMIN),
+            ca=layout.pki / "ca.crt",
+            user_agent="virtlab-fault",
+        ),
     )

@@ -1,0 +1,29 @@
+"""Fabric: by IPv6 neighbour discovery the gateway of a VLAN is said to have another MAC address, and all is answered.
+
+So a host in the middle does it: it passes on what it gets, and whoever only pings notices nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lab.embedded.faults.arp_wrong import NOBODY
+from lab.embedded.faults.flows import SwitchFlows
+from lab.embedded.faults.site import Site, gateway, host_port, vlan_of
+
+
+class NdSpoofed(SwitchFlows):
+    """The switch puts the wrong address into the gateway's answers, and hands on to it what is sent there."""
+
+    name = "nd-spoofed"
+    layer = "fabric"
+    summary = "who asks by IPv6 for the gateway of a VLAN is told a wrong MAC address, behind which it answers"
+    parameters: Mapping[str, str] = {"vlan": "the VLAN id"}
+
+    async def flows(self, site: Site, arguments: Mapping[str, str]) -> Sequence[str]:
+        host, vlan = gateway(site, arguments), vlan_of(arguments)
+        own = (await site.outside(host)(["cat", "/sys/class/net/eth0/address"])).strip()
+        return (
+            f"priority=300,in_port={host_port(vlan)},icmp6,icmp_type=136,actions=set_field:{NOBODY}->nd_tll,NORMAL",
+            f"priority=300,dl_vlan={vlan},dl_dst={NOBODY},actions=set_field:{own}->eth_dst,NORMAL",
+        )
