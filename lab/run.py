@@ -26,10 +26,12 @@ from lab.core.errors import (
     LabError,
     ProductFailure,
     UsageError,
+    WaitHopeless,
 )
 from lab.core.part import STARTED, Part
 from lab.core.turn import Turn
 from lab.core.undo import UndoStack
+from lab.diagnosis import moves
 from lab.diagnosis.expect import lived_on
 from lab.evidence import versions
 from lab.evidence.collect import Sources
@@ -280,6 +282,9 @@ def _of_guests(error: BaseException, scene: Scene) -> LabError | None:
     """What a scenario's VMs have to do with an error of a cluster that answers."""
     if isinstance(error, Inconclusive):
         return _ended(scene)
+    if isinstance(error, WaitHopeless):
+        _explain_move(error, scene)
+        return error
     if not isinstance(error, ApiDown):
         return None
     for guest in scene.guests.values():
@@ -287,6 +292,15 @@ def _of_guests(error: BaseException, scene: Scene) -> LabError | None:
             found = f"{guest} does not answer through the API server, which itself does; {error.found}"
             return GuestUnreachable(error.wanted, found, error.where, f"is {guest.node} reached by the control plane?")
     return None
+
+
+def _explain_move(error: WaitHopeless, scene: Scene) -> None:
+    """Add to a migration that could not connect where that connection is lost."""
+    for guest in scene.guests.values():
+        if f"{guest.namespace}/{guest.name}-" in error.subject:
+            if cause := moves.explain(scene.site.reader, guest.name, error.reason):
+                error.reason = f"{error.reason}; {cause}"
+            return
 
 
 def _ended(scene: Scene) -> ProductFailure | None:
