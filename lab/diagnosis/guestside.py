@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 
 from lab.diagnosis.localpath import Counts
+from lab.ovn.frames import PING
 from lab.probes.arp import parse_neighbours
 from lab.probes.ping import parse_summary, ping_command, without_n
+from lab.probes.services import NAME
+from lab.probes.tcp import tcp_command
+from lab.probes.toolbox import Toolbox
+from lab.probes.udp import udp_command
 
 PINGS, INTERVAL_S = 5, 0.3
 MARK = "== virtlab =="
@@ -35,9 +41,59 @@ class Asked:
     """Answers to its pings; None when that cannot be read."""
 
 
-def asking(address: str) -> tuple[str, ...]:
-    """A command for the guest: count, ping, count, in one go; a console has room for one at a time."""
-    words = " ".join(without_n(ping_command(address, count=PINGS, interval_s=INTERVAL_S)))
+@dataclass(frozen=True)
+class Packets:
+    """What a guest sends to a host, of which protocol (icmp, icmp6, tcp, udp), to which port (0: none of its own).
+
+    ``words`` are what sends some of them, as lines of shell; empty: pings.
+    """
+
+    proto: str = "icmp"
+    port: int = 0
+    words: str = ""
+
+    def __str__(self) -> str:
+        if self.proto in ("icmp", "icmp6"):
+            return "a ping" if self.proto == "icmp" else "IPv6"
+        return f"{self.proto.upper()} to port {self.port}" if self.port else self.proto.upper()
+
+    @property
+    def frame(self) -> str:
+        """One of them for ofproto/trace; empty where there is none (IPv6)."""
+        if self.proto == "icmp6":
+            return ""
+        return PING if self.proto == "icmp" else f"{self.proto},{self.proto}_dst={self.port or DISCARD}"
+
+
+DISCARD = 33434
+"""The first port of a traceroute: nobody listens there."""
+PINGED = Packets()
+
+
+def by_tcp(address: str, port: int) -> Packets:
+    """Three attempts to connect."""
+    words = shlex.join(tcp_command(address, port, wait_s=1))
+    return Packets("tcp", port, f"for n in 1 2 3; do {words} </dev/null; done")
+
+
+def by_udp(tools: Toolbox, address: str) -> Packets:
+    """Three datagrams to ports that nobody uses. Raises ToolMissing."""
+    return Packets("udp", 0, shlex.join(udp_command(tools, address)))
+
+
+def by_dns(server: str) -> Packets:
+    """A question, and its repeats as far as they come in so short a time."""
+    return Packets("udp", 53, f"timeout 3 nslookup -type=a {NAME} {server}")
+
+
+def by_ping6(target: str) -> Packets:
+    """Pings to a link-local address, with its NIC."""
+    return Packets("icmp6", 0, " ".join(without_n(ping_command(target, count=PINGS, interval_s=INTERVAL_S))))
+
+
+def asking(address: str, sent: Packets = PINGED) -> tuple[str, ...]:
+    """A command for the guest: count, send, count, in one go; a console has room for one at a time."""
+    words = sent.words or " ".join(without_n(ping_command(address, count=PINGS, interval_s=INTERVAL_S)))
     count, mark = "cat /proc/net/dev", f"echo '{MARK}'"
     text = f'ip -o link; {mark}; {count}; said=$({words} 2>&1); {mark}; {count}; {mark}; ip neigh; {mark}; echo "$said"'
     return ("sh", "-c", text)

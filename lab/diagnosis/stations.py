@@ -77,7 +77,7 @@ class Walk:
             return self.found
         if self.answered:
             return f"{self.received} of the pings were answered this time"
-        last = _own_end(self)
+        last = own_end(self)
         return (
             f"nothing came back: {last.place} is the last that can be read"
             if self.beyond
@@ -158,14 +158,14 @@ def nearer(found: str, walk: Walk) -> str:
         return walk.found
     if not walk.beyond:
         return found
-    last = _own_end(walk)
+    last = own_end(walk)
     if part in ("vm", ""):
         return Said(_gone(walk, last), last.node, "cable")
     text = f"{found}; {last.hint}" if last.hint and part == "cable" else found
     return Said(text, getattr(found, "node", ""), part)
 
 
-def _own_end(walk: Walk) -> Station:
+def own_end(walk: Walk) -> Station:
     """The last station that counts what comes back: behind it are those of the peer's node."""
     return next((s for s in reversed(walk.stations) if s.back is not None), walk.stations[-1])
 

@@ -85,13 +85,20 @@ def _shown(found: dict[str, tuple[str, tuple[str, ...]]]) -> str:
 
 
 def stayed(guest: GuestVm, state: VmiState) -> None:
-    """Raises ProductFailure when a VM is not Running on the worker where it was."""
+    """Raises ProductFailure when a VM is not Running on the worker where it was, or another one runs in its place."""
+    _same(guest, state)
     if state.node != guest.node or state.phase != "Running":
         raise ProductFailure(f"{guest.name} Running on {guest.node}", f"it is {state.phase} on {state.node}")
 
 
+def _same(guest: GuestVm, state: VmiState) -> None:
+    if guest.uid and state.uid != guest.uid:
+        raise ProductFailure(f"{guest.name} to go on", f"another one is {state.phase} on {state.node} in its place")
+
+
 def left(guest: GuestVm, state: VmiState) -> None:
     """Raises ProductFailure when a VM is still, or is again, where it was before its last move."""
+    _same(guest, state)
     before = guest.visited[-2] if len(guest.visited) > 1 else guest.node
     if state.node == before or state.phase != "Running":
         raise ProductFailure(f"{guest.name} Running elsewhere than on {before}", f"it is {state.phase} on {state.node}")

@@ -18,7 +18,7 @@ from lab.core import facts, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import CommandFailed, LabError
 from lab.core.result import CommandResult
-from lab.diagnosis.guestside import Asked, asking, read_asked, read_devices, tap_and_cable
+from lab.diagnosis.guestside import PINGED, Asked, Packets, asking, read_asked, read_devices, tap_and_cable
 from lab.diagnosis.localpath import Counts, Far, Readings, Subject, stations
 from lab.diagnosis.stations import Walk, judged
 from lab.kubevirt.interfaces import read_vmi
@@ -52,6 +52,7 @@ class Walker:
     other: str = ""
     beside: Sequence[tuple[Segment, Resident]] = ()
     """Residents of the node in other VLANs over the same bridge."""
+    sent: Packets = PINGED
     unread: list[str] = field(default_factory=list)
 
     def tried(self, what: str, read: Callable[[], T]) -> T | None:
@@ -78,17 +79,28 @@ class Walker:
 
         return self.tried(f"pod {space}/{pod}", read)
 
-    def flows(self, node: str) -> tuple[frames.Flow, ...] | None:
-        """The flows of the VM's frames on a node, while they pass."""
-        argv = frames.sample(self.subject.mac)
-        return self.tried(f"flows on {node}", lambda: frames.read_flows(self._on(node, argv)))
+    def flows(self, node: str, known: tuple[frames.Flow, ...] = ()) -> tuple[frames.Flow, ...] | None:
+        """The flows of the VM's frames on a node, while they pass; less what was *known* before."""
+        argv, arp = frames.sample(self.subject.mac), self.sent == PINGED
+
+        def read() -> tuple[frames.Flow, ...]:
+            return frames.since(known, frames.read_flows(self._on(node, argv), arp=arp))
+
+        return self.tried(f"flows on {node}", read)
+
+    def _known(self, pool: Executor) -> dict[str, tuple[frames.Flow, ...]]:
+        """The flows that pings have left on the nodes, where something else is to be sent."""
+        if self.sent == PINGED:
+            return {}
+        asked = {node: pool.submit(self.flows, node) for node in (self.subject.node, self.other) if node}
+        return {node: one.result() or () for node, one in asked.items()}
 
     def traced(self, looked: Looked, to: str) -> frames.Trace | None:
-        """What br-int says it does with a ping of the VM."""
-        subject, port = self.subject, self.subject.port(looked.switch)
-        if port is None or not port.numbers or not subject.localnet:
+        """What br-int says it does with such a packet of the VM."""
+        subject, port, packet = self.subject, self.subject.port(looked.switch), self.sent.frame
+        if port is None or not port.numbers or not subject.localnet or not packet:
             return None
-        frame = frames.echo(port.numbers[0], (subject.mac, subject.address), (to, subject.target))
+        frame = frames.echo(port.numbers[0], (subject.mac, subject.address), (to, subject.target), packet)
         argv = frames.trace(frame, port.logical)
         return self.tried(f"ofproto/trace on {subject.node}", lambda: frames.read_trace(self._on(subject.node, argv)))
 
@@ -134,11 +146,11 @@ class Walker:
         return asked, Readings(bridges=(before, after) if before and after else None)
 
     def _switched(self, pool: Executor, ask: Callable[[], Asked]) -> tuple[Asked | None, Readings]:
-        here = self.subject.node
+        here, known = self.subject.node, self._known(pool)
         before = self.look(here)
         began = time.monotonic()
-        flows, zone = pool.submit(self.flows, here), pool.submit(self.zone)
-        there = pool.submit(self.flows, self.other) if self.other else None
+        flows, zone = pool.submit(self.flows, here, known.get(here, ())), pool.submit(self.zone)
+        there = pool.submit(self.flows, self.other, known.get(self.other, ())) if self.other else None
         others = [(segment.name, pool.submit(self._answers, segment, pod)) for segment, pod in self.beside]
         asked = self._asked(ask)
         last, far = pool.submit(self.look, here), pool.submit(self._far, there)
@@ -180,18 +192,21 @@ def _whole(said: CommandResult, wanted: str) -> str:
 
 @dataclass(frozen=True)
 class Way:
-    """Where a walk leads: from a VM to an address, in words, on a segment, over workers (the VM's own first)."""
+    """Where a walk leads: from a VM to an address, in words, on a segment, over workers (the VM's own first); and what
+    is sent on it."""
 
     guest: GuestVm
     what: str
     address: str
     segment: Segment
     nodes: tuple[str, ...]
+    sent: Packets = PINGED
 
     @staticmethod
-    def of(check: Check) -> Way:
+    def of(check: Check, sent: Packets = PINGED) -> Way:
         """That of a check."""
-        return Way(check.guest, check.what, check.seen.target, check.segment, check.nodes)
+        what = check.what if sent == PINGED else f"{check.what}, {sent}"
+        return Way(check.guest, what, check.seen.target, check.segment, check.nodes, sent)
 
 
 def walk(site: Site, way: Way) -> Walk:
@@ -233,7 +248,8 @@ def _beside(site: Site, way: Way, network: Attachment | None) -> list[tuple[Segm
 
 
 def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
-    guest, deadline, asked = way.guest, Deadline.after(BUDGET_S), way.address
+    guest, asked = way.guest, way.address
+    deadline = Deadline.after(BUDGET_S if way.sent == PINGED else 2 * BUDGET_S)
     state = read_vmi(site.client.get(VMI, guest.name, guest.namespace))
     mac = guest.worn or state.mac()
     subject = Subject(
@@ -254,12 +270,12 @@ def _walked(site: Site, way: Way, network: Attachment | None) -> Walk:
     )
     name = next((i.name for i in state.interfaces if i.mac == guest.mac), "?") if network else ""
     other = next((node for node in way.nodes if node != guest.node), "") if subject.localnet else ""
-    walker = Walker(site, subject, name, deadline, other, _beside(site, way, network))
+    walker = Walker(site, subject, name, deadline, other, _beside(site, way, network), way.sent)
 
     def ask() -> Asked:
         if guest.shell is None:
             raise ValueError("nobody is logged in there")
-        return read_asked(guest.shell.run(asking(asked), deadline=deadline).stdout, mac, asked)
+        return read_asked(guest.shell.run(asking(asked, way.sent), deadline=deadline).stdout, mac, asked)
 
     seen = walker.readings(ask)
     who = f"VM {guest.name} on {way.segment}"

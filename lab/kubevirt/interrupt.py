@@ -17,7 +17,7 @@ from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure
 from lab.core.wait import Seen, Signal, wait_until
-from lab.kubevirt.migration import Migration, arrived, ended, request, wait_over
+from lab.kubevirt.migration import FAILED, Migration, arrived, ended, hopeless, request, wait_over
 from lab.kubevirt.timeline import DONE, PRE_COPY, Recorder, Timeline, phase
 from lab.kubevirt.vm import latest
 
@@ -48,6 +48,7 @@ def cancel(client: Client, namespace: str, name: str, *, labels: dict[str, str],
     Raises:
         ProductFailure: the guest is not Running where it was.
         Inconclusive: the migration was over before it could be cancelled.
+        WaitHopeless: it failed before that, by itself.
         WaitTimeout: with what stayed.
     """
     before, began, phases = client.get(VMI, name, namespace), time.monotonic(), Recorder(clock.now())
@@ -88,6 +89,8 @@ def _cancel_running(client: Client, vmim: Obj, name: str, phases: Recorder, dead
             found, instance = latest(migrations), latest(instances)
             now = phase(found, instance)
             phases.saw(now, clock.now())
+            if not deleted and found is not None and (found.get("status") or {}).get("phase") == FAILED:
+                return Seen("failed", hopeless=hopeless(found))
             if not deleted and now not in ("pending", "scheduling"):
                 deleted = now
                 trace.note(f"migration {meta['name']}", f"cancelled in {now}")

@@ -20,6 +20,7 @@ from lab.kubevirt.vm import last_warning, latest, refused
 
 REPORT_S = 5.0
 HOSTNAME = "kubernetes.io/hostname"
+FAILED = "Failed"
 WAITING = ("no phase yet", "Pending", "Scheduling")
 """Phases in which a migration waits for its target pod."""
 CHECKS = (
@@ -169,11 +170,17 @@ def judge(vmim: Obj | None, warning: str = "", elapsed: float = 0.0) -> Seen[Obj
     phase = str(status.get("phase") or "no phase yet")
     state = status.get("migrationState") or {}
     text = f"phase {phase}" + (f", target {state['targetNode']}" if state.get("targetNode") else "")
-    if phase == "Failed":
-        return Seen(text, hopeless=str(state.get("failureReason") or "it failed without a reason") + _way(state))
+    if phase == FAILED:
+        return Seen(text, hopeless=hopeless(vmim))
     if phase in WAITING and warning:
         return Seen(f"{text}, {warning}", hopeless=refused(warning, elapsed))
     return Seen(text, phase == "Succeeded", vmim)
+
+
+def hopeless(vmim: Obj) -> str:
+    """Why a migration that Failed did, and between which workers; pure."""
+    state = (vmim.get("status") or {}).get("migrationState") or {}
+    return str(state.get("failureReason") or "it failed without a reason") + _way(state)
 
 
 def _way(state: Obj) -> str:

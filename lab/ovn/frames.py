@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.core.numerals import whole
@@ -54,6 +54,7 @@ _PORT = re.compile(r'port +"?([^":]+)"?: rx pkts=(\d+|\?).*\n +tx pkts=(\d+|\?)'
 _LEARNED = re.compile(r"^ *(LOCAL|\d+) +(\d+) +([0-9a-f:]{17}) +(\d+)", re.M)
 _LOCAL = 65534
 _FRAME = re.compile(r"in_port\(([^)]+)\).*?eth\(src=([0-9a-f:]{17})[^,]*,dst=([0-9a-f:]{17})")
+_ARP = "eth_type(0x0806)"
 _VLAN = re.compile(r"vlan\(vid=(\d+)")
 _USED = re.compile(r"used:([\d.]+)s")
 _PACKETS = re.compile(r"packets:(\d+),")
@@ -179,8 +180,8 @@ def sample(mac: str) -> tuple[str, ...]:
     return ("sh", "-c", _SAMPLE, "sh", mac)
 
 
-def read_flows(text: str) -> tuple[Flow, ...]:
-    """The output of :func:`sample`; of a flow seen several times, the last look.
+def read_flows(text: str, *, arp: bool = True) -> tuple[Flow, ...]:
+    """The output of :func:`sample`; of a flow seen several times, the last look. Not *arp*: without those of ARP.
 
     Raises ValueError with what ovs-appctl says when it cannot tell.
     """
@@ -190,6 +191,8 @@ def read_flows(text: str) -> tuple[Flow, ...]:
             raise ValueError(line)
         frame, packets, actions = _FRAME.search(line), _PACKETS.search(line), _ACTIONS.search(line)
         used = _USED.search(line)
+        if not arp and _ARP in line:
+            continue
         if frame and packets and actions and not (used and float(used[1]) > FRESH_S):
             vlan = _VLAN.search(line)
             flow = Flow(frame[1], frame[2], frame[3], int(vlan[1]) if vlan else 0, int(packets[1]), actions[1].strip())
@@ -197,12 +200,32 @@ def read_flows(text: str) -> tuple[Flow, ...]:
     return tuple(found.values())
 
 
-def echo(number: int, source: tuple[str, str], target: tuple[str, str]) -> str:
-    """A ping that comes in by a port, from one (MAC, IP) to another; the question for its MAC when that is empty."""
+def since(before: Iterable[Flow], after: Iterable[Flow]) -> tuple[Flow, ...]:
+    """The flows that packets have met between two samples, with those packets alone: a flow does not say of which
+    protocol they were, so that others sent before must not count."""
+    known = {replace(flow, packets=0): flow.packets for flow in before}
+    found = []
+    for flow in after:
+        had = known.get(replace(flow, packets=0))
+        if had is None or flow.packets < had:
+            found.append(flow)
+        elif flow.packets > had:
+            # As if the first of them had made the flow: that one is not counted by it.
+            found.append(replace(flow, packets=flow.packets - had - 1))
+    return tuple(found)
+
+
+PING = "icmp,icmp_type=8"
+"""A ping in the words of ovs-fields(7), beside its addresses."""
+
+
+def echo(number: int, source: tuple[str, str], target: tuple[str, str], packet: str = PING) -> str:
+    """A ping, or another IPv4 *packet*, that comes in by a port, from one (MAC, IP) to another; the question for its
+    MAC when that is empty."""
     (mac, address), (to, asked) = source, target
     if to:
         mine = f",nw_src={address}" if address else ""
-        return f"in_port={number},icmp,dl_src={mac},dl_dst={to}{mine},nw_dst={asked},icmp_type=8,nw_ttl=64"
+        return f"in_port={number},{packet},dl_src={mac},dl_dst={to}{mine},nw_dst={asked},nw_ttl=64"
     mine = f",arp_spa={address}" if address else ""
     return f"in_port={number},arp,dl_src={mac},dl_dst={BROADCAST},arp_op=1,arp_sha={mac}{mine},arp_tpa={asked}"
 

@@ -31,6 +31,8 @@ _SILENT = (
 # $1: host, $2: port, $3: path, $4: seconds.
 BY_NC = r"""printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1" | nc -w "$4" "$1" "$2" | head -n 20"""
 CRASHED = 128
+OK = "status 200"
+"""The detail of an answer as it should be."""
 
 
 def http_command(tools: Toolbox, url: str, *, wait_s: int = 3) -> list[str]:

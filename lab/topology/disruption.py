@@ -55,7 +55,7 @@ def together(scene: Scene, names: Sequence[str]) -> Together:
     """Migrate several VMs at the same time, wherever the scheduler wants. Raises as Scene.migrate, of the first."""
     for name in names:
         scene.guest(name)
-    scene.site.settle()
+    scene.settle()
     with ThreadPoolExecutor(len(names)) as pool:
         moves = [pool.submit(scene.migrate, name) for name in names]
     return Together(tuple(move.result() for move in moves))
@@ -84,7 +84,7 @@ def written(scene: Scene, name: str, folder: str) -> busy.Written:
 def cancel(scene: Scene, name: str) -> interrupt.Cancelled:
     """Begin a migration and cancel it in the middle. Raises as interrupt.cancel."""
     guest = scene.guest(name)
-    scene.site.settle()
+    scene.settle()
     labels = ownership(scene.site.run_id)
     return interrupt.cancel(scene.site.client, guest.namespace, name, labels=labels, deadline=Deadline.after(MIGRATE_S))
 
@@ -94,7 +94,7 @@ def drain(scene: Scene, name: str) -> Migration:
 
     Nobody else's pods are touched, and the worker takes pods again afterwards. Raises as interrupt.evict."""
     guest, client = scene.guest(name), scene.site.client
-    scene.site.settle()
+    scene.settle()
     node = guest.node
     # Registered first, and harmless when it comes to nothing: only a cordon of a run is taken back.
     scene.site.undo.push(f"cordon of {node}", lambda _: _uncordon(client, node))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, LabError, UsageError
@@ -27,7 +28,7 @@ from lab.probes.throughput import Throughput, throughput
 from lab.probes.udp import udp
 from lab.target.inventory import Segment
 from lab.topology.flows import Flows
-from lab.topology.scene import Scene
+from lab.topology.scene import Check, Scene
 
 LOOK_S = 60.0
 MIB = 4
@@ -48,6 +49,21 @@ class Probing:
         self.scene = scene
         self.flows = Flows(scene)
         self._listeners: dict[str, Listener] = {}
+
+    def place(self, other: str | Segment) -> tuple[str, Shell, str, str]:
+        """The other end of a look, a VM or the outside host of a segment: its name for people, a shell there, its
+        address, and the worker where it runs ("" for a host beside the cluster)."""
+        if isinstance(other, Segment):
+            host = self.flows.outside(other)
+            return f"outside host {host.name}", self.flows.shell(host.name), other.gateway, ""
+        guest = self.scene.guest(other)
+        return str(guest), self.flows.shell(other), self.flows.address(other), guest.node
+
+    def ping(self, name: str, other: str | Segment) -> Check:
+        """A plain ping of it, beside a look by something else."""
+        if isinstance(other, Segment):
+            return self.scene.ping_gateway(name, other)
+        return self.scene.ping_guest(name, other)
 
     def connect(self, name: str, other: str, port: int) -> Observation:
         """A TCP connection from a VM to another."""
@@ -131,12 +147,12 @@ class Probing:
         device = _device(self._links(self._shell(name)), self.scene.guest(name).mac, "", name)
         shell, target = self._shell(name), f"{address}%{device}"
 
-        def look(deadline: Deadline) -> Observation:
-            return ping(shell, target, count=3, interval_s=0.2, deadline=deadline)
+        def look(deadline: Deadline, count: int = 3, interval_s: float = 0.2) -> Observation:
+            return ping(shell, target, count=count, interval_s=interval_s, deadline=deadline)
 
         seen = self._tried(look)
-        # A neighbour solicitation that got lost to learning is repeated after a second only.
-        return seen if seen.reached else self._tried(look)
+        # A neighbour solicitation that got lost to learning is repeated after a second only, and three times.
+        return seen if seen.reached else self._tried(partial(look, count=8, interval_s=0.5))
 
     def _link_local(self, shell: Shell, mac: str = "", address: str = "") -> str:
         text = self._links(shell)
@@ -153,7 +169,7 @@ class Probing:
 
     def _shell(self, name: str) -> Shell:
         self.scene.guest(name)
-        self.scene.site.settle()
+        self.scene.settle()
         return self.flows.shell(name)
 
     @contextmanager

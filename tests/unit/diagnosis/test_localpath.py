@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab.diagnosis.guestside import read_asked, tap_and_cable
+from lab.diagnosis.guestside import by_tcp, read_asked, tap_and_cable
 from lab.diagnosis.localpath import Far, Readings, Subject, beside, dropped, stations
 from lab.diagnosis.stations import Walk, judged
-from lab.ovn.frames import Flow, echo, read_flows, read_look, read_trace
+from lab.ovn.frames import Flow, echo, read_flows, read_look, read_trace, since
 from tests.unit.diagnosis.walkworld import ACL, TAP, UNPLUGGED, inner, text, whole
 
 PORT = f"virtlab.vm.on.vlan.2024.reaches.th.b2qt6.vlan.2024_{ACL.namespace}_{ACL.pod}"
@@ -197,8 +197,20 @@ def test_a_tap_is_found_by_its_networks_name() -> None:
 
 def test_the_frame_that_is_traced_is_the_one_that_is_sent() -> None:
     assert echo(7, (ACL.mac, ACL.address), (GATEWAY_MAC, "192.168.24.1")) == (
-        f"in_port=7,icmp,dl_src={ACL.mac},dl_dst={GATEWAY_MAC},nw_src=192.168.24.20,nw_dst=192.168.24.1,icmp_type=8,nw_ttl=64"
+        f"in_port=7,icmp,icmp_type=8,dl_src={ACL.mac},dl_dst={GATEWAY_MAC},nw_src=192.168.24.20,nw_dst=192.168.24.1,nw_ttl=64"
+    )
+    assert by_tcp("192.168.24.1", 22).frame == "tcp,tcp_dst=22"
+    assert "in_port=7,tcp,tcp_dst=22,dl_src" in echo(
+        7, (ACL.mac, ACL.address), (GATEWAY_MAC, "192.168.24.1"), by_tcp("192.168.24.1", 22).frame
     )
     assert "arp,dl_src=02:00:00:20:24:10,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1" in echo(
         7, (ACL.mac, ""), ("", "192.168.24.1")
     )
+
+
+def test_flows_of_what_was_sent_before_do_not_count() -> None:
+    ping, back = Flow("a", "m1", "m2", 0, 4, "b"), Flow("b", "m2", "m1", 0, 4, "a")
+    new = Flow("a", "m1", "m2", 0, 7, "b")
+    assert since((ping, back), (new, back)) == (replace(ping, packets=2),)
+    assert since((), (ping,)) == (ping,)
+    assert since((ping,), (replace(ping, packets=1),)) == (replace(ping, packets=1),)

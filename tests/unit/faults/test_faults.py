@@ -263,7 +263,7 @@ def test_a_node_drops_what_arrives_over_one_bridge(lab: Lab) -> None:
 
 def test_a_rule_that_is_not_there_is_no_fault(lab: Lab) -> None:
     lab.nodes["worker-1"].mute = True
-    with pytest.raises(FaultError, match="wanted the rule `iifname \"br1\" drop` on worker-1: the node says ''"):
+    with pytest.raises(FaultError, match="wanted the rule `iifname \"br1\" drop` on worker-1: it says ''"):
         lab.set("bridge-filtered", "node=worker-1", "bridge=br1")
 
 
