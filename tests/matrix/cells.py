@@ -19,6 +19,8 @@ from tests.matrix import reported
 
 CELLS = Path(__file__).parent / "cells.yaml"
 GREEN, MISSING = "passed", "not run"
+BAD = ("failed", "broken", "inconclusive")
+"""Statuses of a step that did not hold."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Cell:
     cause: tuple[str, ...] = ()
     missed: str = ""
     sample: bool = False
+    red: str = ""
+    """The sentence that must be the first not to hold."""
 
     @property
     def name(self) -> str:
@@ -63,10 +67,13 @@ class Outcome:
     unsaid: tuple[str, ...] = ()
     missed: str = ""
     made: str = field(default="", compare=False)
+    sentence: str = ""
+    red: str = ""
+    """The sentence that should be the first not to hold, if that is the point; and the first that did not."""
 
     @property
     def expected(self) -> bool:
-        return self.verdict in self.wanted
+        return self.verdict in self.wanted and self.sentence in ("", self.red)
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -106,7 +113,12 @@ def _cell(entry: Mapping[str, Any]) -> Cell:
     wanted = entry["verdict"]
     verdicts = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     return Cell(
-        entry["fault"], verdicts, tuple(entry.get("cause", ())), entry.get("missed", ""), bool(entry.get("sample"))
+        entry["fault"],
+        verdicts,
+        tuple(entry.get("cause", ())),
+        entry.get("missed", ""),
+        bool(entry.get("sample")),
+        entry.get("red", ""),
     )
 
 
@@ -129,7 +141,9 @@ def outcomes(group: Group, records: Sequence[RunRecord]) -> list[Outcome]:
 
 def _outcome(group: Group, cell: Cell, seen: tuple[RunRecord, ScenarioRecord] | None) -> Outcome:
     if seen is None:
-        return Outcome(cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, missed=cell.missed)
+        return Outcome(
+            cell.fault, group.scenario, cell.verdicts, MISSING, "", 0.0, missed=cell.missed, sentence=cell.red
+        )
     record, scenario = seen
     made = _made(scenario)
     known = values(made)
@@ -146,7 +160,14 @@ def _outcome(group: Group, cell: Cell, seen: tuple[RunRecord, ScenarioRecord] | 
         tuple(word for word in wanted if word not in summary),
         cell.missed,
         made,
+        cell.red,
+        _first_red(scenario),
     )
+
+
+def _first_red(scenario: ScenarioRecord) -> str:
+    """The first sentence that did not hold; "" when all did."""
+    return next((step.name for step in scenario.steps if step.status in BAD), "")
 
 
 def _made(scenario: ScenarioRecord) -> str:

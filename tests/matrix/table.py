@@ -57,6 +57,8 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
         rows.append(f"{mark} {one.verdict:12} {one.seconds:5.1f} s  {one.fault}")
         if one.lacking:
             rows.append(f"      without {', '.join(map(repr, one.lacking))}: {one.line}")
+        elif one.verdict in one.wanted and not one.expected:
+            rows.append(f"      red was: {one.red}: {one.line}")
         elif not one.expected and one.verdict != MISSING:
             rows.append(f"      wanted {' or '.join(one.wanted)}: {one.line}")
     said = ", ".join(f"{name} {part} of {whole}" for name, (part, whole) in rates(found).items())
@@ -86,10 +88,18 @@ def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str],
     rows += [f"- `{name}`: {why}" for name, why in sorted(unnoticed.items())]
     rows += ["", BY_EYE.rstrip()]
     for scenario in dict.fromkeys(o.scenario for o in ran):
-        rows += ["", f"## {scenario}", "", "| Fault | Verdict | First line of the report |", "|---|---|---|"]
-        rows += [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in ran if o.scenario == scenario]
+        rows += ["", f"## {scenario}", "", *_table([o for o in ran if o.scenario == scenario])]
     rows += ["", "## The catalogue", "", "```console", "$ virtlab fault list", catalogue.rstrip(), "```", ""]
     return "\n".join(rows)
+
+
+def _table(found: Sequence[Outcome]) -> list[str]:
+    """A row for each cell; with the first sentence that did not hold, where that was the point."""
+    if not any(o.sentence for o in found):
+        rows = [f"| `{o.fault}` | {o.verdict} | {_cell(o.line)} |" for o in found]
+        return ["| Fault | Verdict | First line of the report |", "|---|---|---|", *rows]
+    rows = [f"| `{o.fault}` | {o.verdict} | {_cell(o.red)} | {_cell(o.line)} |" for o in found]
+    return ["| Fault | Verdict | The sentence | First line of the report |", "|---|---|---|---|", *rows]
 
 
 def _percent(part: int, whole: int) -> str:
@@ -99,6 +109,8 @@ def _percent(part: int, whole: int) -> str:
 def _lack(one: Outcome) -> str:
     if one.missed:
         return f"{one.verdict}: {one.missed}"
+    if one.verdict in one.wanted and not one.expected:
+        return f"{one.verdict}, but by {one.red!r}"
     if not one.expected:
         return f"{one.verdict}, wanted {' or '.join(one.wanted)}"
     where = "" if one.words and one.unsaid else " of the page" if one.words else " on the terminal"
