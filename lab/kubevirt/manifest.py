@@ -97,7 +97,7 @@ def interfaces(vm: Obj) -> list[dict[str, Any]]:
 def on_pod_network(vm: Obj) -> bool:
     """Whether a VM's first interface is on the pod network."""
     networks = {network.get("name"): network for network in vm["spec"]["template"]["spec"].get("networks") or []}
-    return "pod" in networks.get(interfaces(vm)[0].get("name"), {})
+    return any("pod" in networks.get(first.get("name"), {}) for first in interfaces(vm)[:1])
 
 
 def mac_of(vm: Obj) -> str:

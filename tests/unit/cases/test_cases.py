@@ -229,3 +229,10 @@ def test_a_segment_that_only_looks_like_a_vlan(case: Path) -> None:
     (case / "case.yaml").write_text("name: x\nvms: {web-1: {reaches: [gateway], segment: vlan-²}}\n")
     with pytest.raises(UsageError, match="vlan-²"):
         folder.text(case, TARGET)
+
+
+def test_a_vm_without_an_interface_sits_nowhere(case: Path) -> None:
+    vm = VM.replace('interfaces: [{name: prod, bridge: {}, macAddress: "02:00:00:00:00:01"}]', "interfaces: []")
+    (case / "all.yaml").write_text("---".join((POLICY, NAD, vm)))
+    with pytest.raises(UsageError, match="an interface of VM web-1 with a multus network"):
+        folder.text(case, TARGET)

@@ -164,7 +164,7 @@ def test_a_file_that_could_break_its_reader(name: str, text: str, tmp_path: Path
     read(name, path)
 
 
-@hostile.few(30)
+@hostile.few(15)
 @given(data=st.data())
 def test_a_record_gone_wrong(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("r")

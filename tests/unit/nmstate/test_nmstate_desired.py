@@ -15,7 +15,8 @@ from nmstate_states import merged, node
 from lab.embedded.node.nmstate.desired import DEFAULT_TRUNK, features, with_default_vlans
 from lab.embedded.node.nmstate.errors import ApplyError
 from lab.embedded.node.nmstate.parsing import parse, resolve
-from lab.embedded.node.nmstate.transition import Steps, restoration, transition
+from lab.embedded.node.nmstate.restoration import restoration
+from lab.embedded.node.nmstate.transition import Steps, transition
 from lab.embedded.node.nmstate.verify import verify
 
 

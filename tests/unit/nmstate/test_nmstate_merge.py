@@ -15,7 +15,8 @@ from lab.embedded.node.nmstate.errors import NmstateError
 from lab.embedded.node.nmstate.model import Host, Port, Route
 from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse
-from lab.embedded.node.nmstate.transition import Steps, restoration, transition
+from lab.embedded.node.nmstate.restoration import restoration
+from lab.embedded.node.nmstate.transition import Steps, transition
 from lab.embedded.node.nmstate.verify import verify
 
 HEADLINE = yaml.safe_load(seed.BOND2)["interfaces"] + yaml.safe_load(seed.OVS_BR1)["interfaces"]

@@ -15,8 +15,9 @@ from lab.embedded.node.nmstate.model import Host, PortVlan
 from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse
 from lab.embedded.node.nmstate.readback import build
+from lab.embedded.node.nmstate.restoration import restoration
 from lab.embedded.node.nmstate.show import show
-from lab.embedded.node.nmstate.transition import restoration, transition
+from lab.embedded.node.nmstate.transition import transition
 from lab.embedded.node.nmstate.verify import verify
 
 EVERY = tuple(range(2, 4095))

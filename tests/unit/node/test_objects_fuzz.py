@@ -18,7 +18,8 @@ from lab.embedded.node.nmstate.desired import features, with_default_vlans
 from lab.embedded.node.nmstate.errors import ApplyError
 from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse, resolve
-from lab.embedded.node.nmstate.transition import restoration, transition
+from lab.embedded.node.nmstate.restoration import restoration
+from lab.embedded.node.nmstate.transition import transition
 from lab.embedded.node.nmstate.verify import verify
 from tests import hostile
 from tests.unit.nmstate.nmstate_states import merged, node

@@ -29,8 +29,9 @@ from lab.embedded.node.nmstate.model import Host
 from lab.embedded.node.nmstate.notset import not_set
 from lab.embedded.node.nmstate.parsing import parse, resolve
 from lab.embedded.node.nmstate.readback import IPV6_CONF, Reader
+from lab.embedded.node.nmstate.restoration import restoration
 from lab.embedded.node.nmstate.show import show
-from lab.embedded.node.nmstate.transition import Steps, restoration, transition
+from lab.embedded.node.nmstate.transition import Steps, transition
 from lab.embedded.node.nmstate.verify import verify
 
 log = logging.getLogger(__name__)

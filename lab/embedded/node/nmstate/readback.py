@@ -21,7 +21,7 @@ from lab.embedded.host.ovs import Ovs, Row, rows
 from lab.embedded.node.nmstate.bonds import REALISED
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 from lab.embedded.node.nmstate.model import BOND_ROLE, UNKNOWN_BOND, Bond, Bridge, Host, Link, Port, PortVlan, Route
-from lab.embedded.node.nmstate.transition import BOND_KEY, LOCAL_KEY, ROLE_KEY
+from lab.embedded.node.nmstate.ovscommands import BOND_KEY, LOCAL_KEY, ROLE_KEY
 
 OVS_TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 BRIDGE_OPTIONS = (
