@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab.embedded.apiserver import jsonpath
+from lab.embedded.apiserver import crdschema, jsonpath
 from lab.embedded.apiserver.errors import Cause
 from lab.embedded.apiserver.objects import invalid_value
 from lab.embedded.apiserver.resources import Column, Resource, Subresource
@@ -15,6 +15,7 @@ from lab.embedded.apiserver.strategies import Strategy
 from lab.embedded.apiserver.tables import since
 
 Obj = dict[str, Any]
+COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
 COLLECTION = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
@@ -69,9 +70,12 @@ class CrdStrategy(Strategy):
             why = "must have exactly one version marked as storage version"
             causes.append(Cause("FieldValueInvalid", f"Invalid value: {why}", "spec.versions"))
         for index, version in enumerate(spec["versions"]):
-            if not (version.get("schema") or {}).get("openAPIV3Schema"):
-                field = f"spec.versions[{index}].schema.openAPIV3Schema"
-                causes.append(Cause("FieldValueRequired", "Required value: schemas are required", field))
+            schema, field = (version.get("schema") or {}).get("openAPIV3Schema"), f"spec.versions[{index}].schema"
+            if not schema:
+                text = "Required value: schemas are required"
+                causes.append(Cause("FieldValueRequired", text, f"{field}.openAPIV3Schema"))
+            else:
+                causes += crdschema.problems(schema, f"{field}.openAPIV3Schema")
             causes += _check_columns(version, index)
         if spec.get("scope") not in ("Namespaced", "Cluster"):
             text = f'Unsupported value: "{spec.get("scope")}": supported values: "Cluster", "Namespaced"'
@@ -87,6 +91,9 @@ def _check_columns(version: Obj, index: int) -> list[Cause]:
         except ValueError as error:
             field = f"spec.versions[{index}].additionalPrinterColumns[{place}].jsonPath"
             causes.append(invalid_value(field, column.get("jsonPath"), str(error)))
+        if column.get("type", "string") not in COLUMN_TYPES:
+            field = f"spec.versions[{index}].additionalPrinterColumns[{place}].type"
+            causes.append(invalid_value(field, column["type"], f"must be one of {','.join(COLUMN_TYPES)}"))
     return causes
 
 

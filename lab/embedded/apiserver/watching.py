@@ -101,7 +101,7 @@ def list_page(store: Store, resource: Resource, namespace: str, options: ListOpt
         version, last = _read_token(options.token)
         meta["resourceVersion"] = version
         found = [obj for obj in found if _key(obj) > last]
-    if options.limit and len(found) > options.limit:
+    if 0 < options.limit < len(found):
         meta["remainingItemCount"] = len(found) - options.limit
         found = found[: options.limit]
         meta["continue"] = _token(meta["resourceVersion"], _key(found[-1]))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from lab.embedded.apiserver import crdfiles
+from lab.embedded.apiserver import crdfiles, crdschema
+from lab.embedded.apiserver.errors import Cause
 from lab.embedded.model.releases import KubevirtRelease
 from tests.upstream import folder
 
@@ -140,3 +141,43 @@ def test_every_release_of_kubevirt_has_the_fields_of_its_time() -> None:
 def test_a_field_that_is_none_cannot_be_absent() -> None:
     with pytest.raises(ValueError, match=r"virtualmachines.kubevirt.io has no field spec.nothing"):
         crdfiles.load(FOLDER, absent=[("virtualmachines.kubevirt.io", "spec.nothing")])
+
+
+def no_schemas(crds: Iterable[dict[str, Any]]) -> list[Cause]:
+    return [
+        cause
+        for crd in crds
+        if crd.get("kind") == "CustomResourceDefinition"
+        for version in crd["spec"]["versions"]
+        for cause in crdschema.problems(version["schema"]["openAPIV3Schema"], crd["metadata"]["name"])
+    ]
+
+
+def test_our_own_schemas_are_schemas() -> None:
+    assert no_schemas(OURS.values()) == []
+
+
+def test_upstreams_schemas_are_schemas() -> None:
+    assert no_schemas(upstream()) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "said"),
+    [
+        ([], "x", 'must be of type object: "array"'),
+        ({"properties": []}, "x.properties", 'must be of type object: "array"'),
+        ({"properties": {"a": 7}}, "x.properties[a]", 'must be of type object: "integer"'),
+        ({"items": {"properties": {"a": {"items": [{}]}}}}, "x.items.properties[a].items", 'object: "array"'),
+        ({"additionalProperties": {"type": "text"}}, "x.additionalProperties.type", 'Unsupported value: "text"'),
+        ({"additionalProperties": []}, "x.additionalProperties", 'must be of type object: "array"'),
+        ({"anyOf": [{"type": []}]}, "x.anyOf[0].type", 'must be of type string: "array"'),
+        ({"not": {"maxLength": "1"}}, "x.not.maxLength", 'must be of type integer: "string"'),
+        ({"required": [1]}, "x.required[0]", 'must be of type string: "integer"'),
+        ({"pattern": "["}, "x.pattern", "must be a valid regular expression"),
+        ({"nullable": "yes"}, "x.nullable", 'must be of type boolean: "string"'),
+    ],
+)
+def test_what_is_no_schema_is_named_where_it_is(schema: Any, field: str, said: str) -> None:
+    (cause,) = crdschema.problems(schema, "x")
+    assert cause.field == field
+    assert said in cause.message
