@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from lab.core import trace
 from lab.core.deadline import Deadline
-from lab.core.errors import LabError
+from lab.core.errors import ApiDown, LabError
 from lab.core.wait import Periodic, Seen, wait_until
 from lab.ovn.reader import SwitchReader
 from lab.ovn.switch import NodeSwitch, dark
@@ -25,10 +25,10 @@ def wait_forwarding(
 ) -> None:
     """Wait until *networks* (localnet -> network) pass the mapped bridge on every node.
 
-    Raises WaitTimeout naming each port that does not forward.
+    Raises WaitTimeout naming each port that does not forward, ApiDown.
     """
     deadline = deadline or Deadline.after(LIMIT_S)
-    blind = [e for e in reader.read_all(nodes, deadline=deadline).values() if isinstance(e, LabError)]
+    blind = [e for e in _read(reader, nodes, deadline).values() if isinstance(e, LabError)]
     if blind:
         trace.note("spanning tree", f"its state cannot be read ({blind[0].headline}); waiting {STP_S:.0f} s instead")
         _wait_by_time(deadline)
@@ -36,11 +36,20 @@ def wait_forwarding(
     wait_until(
         f"{', '.join(networks)} on {', '.join(nodes)}",
         "forwarding, past spanning tree's listening and learning",
-        lambda: judge(reader.read_all(nodes, deadline=deadline.sub(20)), networks),
+        lambda: judge(_read(reader, nodes, deadline.sub(20)), networks),
         deadline=deadline,
         changes=Periodic(1.0, "a switch port's spanning tree state is not announced by the API"),
         advice="ovs-vsctl list Port on the node; is the localnet mapped, and a pod of the network there?",
     )
+
+
+def _read(reader: SwitchReader, nodes: Sequence[str], deadline: Deadline) -> Mapping[str, NodeSwitch | LabError]:
+    """As read_all. An API server that answers for no node says nothing about any: that ends the wait."""
+    switches = reader.read_all(nodes, deadline=deadline)
+    down = [found for found in switches.values() if isinstance(found, ApiDown)]
+    if down and len(down) == len(switches):
+        raise down[0]
+    return switches
 
 
 def judge(switches: Mapping[str, NodeSwitch | LabError], networks: Mapping[str, str]) -> Seen[None]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, LabError, UsageError
+from lab.embedded.faults import waiting
 from lab.embedded.faults.catalogue import FAULTS, find, parse, several
 from lab.embedded.faults.site import Site
 from lab.embedded.faults.vlan_missing import EVERY
@@ -129,10 +130,13 @@ class Node:
 
 
 class Host:
-    """``ip`` of a gateway with one interface, and its DHCP server's process; ``deaf`` to signals when told."""
+    """``ip`` of a gateway with one interface, and its DHCP server's process; ``deaf`` to signals when told.
+
+    ``busy`` are the looks at the process before it takes a signal.
+    """
 
     def __init__(self, name: str) -> None:
-        self.name, self.up, self.state, self.deaf = name, True, "S", False
+        self.name, self.up, self.state, self.deaf, self.busy, self.signalled = name, True, "S", False, 0, ""
         self.command = "dnsmasq\0--no-daemon\0"
         self.cuts: list[float] = []
         self.lost = False
@@ -150,6 +154,9 @@ class Host:
             case ["cat", "/proc/77/cmdline"]:
                 return self.command
             case ["cat", "/proc/77/stat"]:
+                self.busy -= 1
+                if self.signalled and self.busy < 0:
+                    self.state, self.signalled = {"-STOP": "T", "-CONT": "S"}[self.signalled], ""
                 return f"77 (a) b) {self.state} 1 77 0"
             case ["sh", "-c", _, "sh", seconds] if "blackhole" in argv[2]:
                 self.cuts.append(float(seconds))
@@ -161,7 +168,7 @@ class Host:
                 return ""
             case ["busybox", "kill", "-STOP" | "-CONT" as signal, "77"]:
                 if not self.deaf:
-                    self.state = {"-STOP": "T", "-CONT": "S"}[signal]
+                    self.signalled = signal
                 return ""
         raise AssertionError(argv)
 
@@ -230,7 +237,27 @@ def test_one_dhcp_server_falls_silent_and_answers_again(lab: Lab) -> None:
     assert all(host.state == "S" for host in lab.hosts.values())
 
 
-def test_a_dhcp_server_that_does_not_stop_or_go_on_is_said(lab: Lab) -> None:
+def test_a_dhcp_server_that_gets_no_processor_stops_and_goes_on_later(lab: Lab) -> None:
+    lab.hosts["machine"].busy = 2
+    lab.set("dhcp-silent", "host=machine")
+    assert lab.hosts["machine"].state == "T"
+    lab.hosts["machine"].busy = 2
+    lab.heal("dhcp-silent")
+    assert lab.hosts["machine"].state == "S"
+
+
+def test_a_dhcp_server_that_takes_the_signal_too_late_is_not_left_stopped(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting.comes_true, "__defaults__", (0.0,))
+    lab.hosts["machine"].busy = 3
+    with pytest.raises(FaultError, match="wanted the DHCP server of machine stopped"):
+        lab.set("dhcp-silent", "host=machine")
+    assert lab.hosts["machine"].signalled == "-CONT"
+
+
+def test_a_dhcp_server_that_does_not_stop_or_go_on_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting.comes_true, "__defaults__", (0.0,))
     machine = lab.hosts["machine"]
     machine.deaf = True
     with pytest.raises(FaultError, match="wanted the DHCP server of machine stopped: process 77 goes on"):
