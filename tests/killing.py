@@ -106,7 +106,8 @@ def struck(lab: RunningLab, victim: str, words: Sequence[str], after: int, folde
     killed must not be green.
     """
     since, end = lab.audit_log.stat().st_size if lab.audit_log.exists() else 0, time.monotonic() + ENDS_S
-    argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), *words]
+    # What comes after the scenario that was struck is another run's business.
+    argv = [*VIRTLAB, "run", *TARGET, "--out", str(folder), "-x", *words]
     log, at, began = folder.parent / "killed.log", "", 0.0
     known = set(folder.glob("*/run.json"))
     with log.open("w") as said, subprocess.Popen(
