@@ -31,9 +31,9 @@ RUNS = (
     (("features/bonding", "-k", "LACP_is_negotiated or survives_the_loss"), 220),
     (("features/localnet", "-k", "reaches_the_gateway"), 170),
     (("features/localnet", "-k", "applied_without_its_bond"), 130),
-    (("features/localnet_coe",), 110),
+    (("features/localnet_coe",), 100),
     (("features/cnv_bridge", "-k", "a_vlan_in or finds_no_worker"), 150),
-    (("features/migration_traffic", "-k", "cancelled"), 170),
+    (("features/migration_traffic", "-k", "cancelled"), 125),
     (("features/nmcli",), 140),
     (("features/pod_network",), 200),
 )

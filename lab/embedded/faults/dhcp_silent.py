@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from lab.embedded.errors import FaultError
 from lab.embedded.faults.site import Runner, Site, one_of
+from lab.embedded.faults.waiting import comes_true
 
 
 class DhcpSilent:
@@ -20,20 +22,26 @@ class DhcpSilent:
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         host, run, pid = await server_of(site, arguments)
         await run(["busybox", "kill", "-STOP", pid])
-        if await self._state(run, pid) != "T":
+        # It stops when it next gets a processor, which is later where many want one.
+        if not await comes_true(partial(self._stopped, run, pid)):
+            # Nobody heals what was not set, and the signal may still arrive.
+            await run(["busybox", "kill", "-CONT", pid])
             raise FaultError(f"wanted the DHCP server of {host} stopped", f"process {pid} goes on")
         return {}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
         host, run, pid = await server_of(site, arguments)
         await run(["busybox", "kill", "-CONT", pid])
-        if await self._state(run, pid) == "T":
+        if not await comes_true(partial(self._goes_on, run, pid)):
             raise FaultError(f"wanted the DHCP server of {host} to go on", f"process {pid} is stopped")
 
-    async def _state(self, run: Runner, pid: str) -> str:
+    async def _stopped(self, run: Runner, pid: str) -> bool:
         # proc(5): the state is the word behind the program's name, which stands in parentheses.
         said = await run(["cat", f"/proc/{pid}/stat"])
-        return said.rpartition(")")[2].split()[0]
+        return said.rpartition(")")[2].split()[0] == "T"
+
+    async def _goes_on(self, run: Runner, pid: str) -> bool:
+        return not await self._stopped(run, pid)
 
 
 async def server_of(site: Site, arguments: Mapping[str, str]) -> tuple[str, Runner, str]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from lab.core.errors import EnvironmentBroken, LabError, UsageError
+from lab.core.deadline import Deadline
+from lab.core.errors import ApiDown, EnvironmentBroken, LabError, UsageError, WaitTimeout
 from lab.core.names import ownership
 from lab.nmstate import manifest
+from lab.ovn.reader import SwitchReader
 from lab.ovn.switch import NodeSwitch
 from lab.probes.flows import SERVE
 from lab.target.inventory import Segment, load
@@ -81,6 +84,31 @@ def test_forwarding_names_each_worker_that_is_dark() -> None:
     switches: dict[str, NodeSwitch | LabError] = {"w1": NodeSwitch("w1"), "w2": LabError("x", "exec refused")}
     seen = forwarding.judge(switches, {"vlan-2024": "vlan-2024"})
     assert seen.text == "w1: vlan-2024 is mapped to no bridge; w2: wanted x; found exec refused"
+
+
+class Switches:
+    """A reader whose nodes answer in turn what is told, the last for ever."""
+
+    def __init__(self, *answers: dict[str, NodeSwitch | LabError]) -> None:
+        self.answers = list(answers)
+
+    def read_all(self, nodes: Sequence[str], *, deadline: Deadline) -> dict[str, NodeSwitch | LabError]:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def test_an_api_server_that_is_gone_ends_the_wait_for_forwarding() -> None:
+    dark, down = NodeSwitch("w1"), ApiDown("an answer of the API server", "refused")
+    for answers in ([{"w1": down, "w2": down}], [{"w1": dark, "w2": dark}, {"w1": down, "w2": down}]):
+        reader = cast(SwitchReader, Switches(*answers))
+        with pytest.raises(ApiDown, match="refused"):
+            forwarding.wait_forwarding(reader, ["w1", "w2"], {"vlan-2024": "x"}, deadline=Deadline.after(3))
+
+
+def test_one_worker_that_does_not_answer_is_told_beside_the_others() -> None:
+    dark = NodeSwitch("w1")
+    reader = cast(SwitchReader, Switches({"w1": dark, "w2": dark}, {"w1": dark, "w2": ApiDown("x", "refused")}))
+    with pytest.raises(WaitTimeout, match="w1: vlan-2024 is mapped to no bridge; w2: wanted x; found refused"):
+        forwarding.wait_forwarding(reader, ["w1", "w2"], {"vlan-2024": "x"}, deadline=Deadline.after(1))
 
 
 def spec(holder: str, age: float) -> dict[str, Any]:
