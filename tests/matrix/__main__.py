@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--read", nargs="+", type=Path, default=[], metavar="RUN", help="judge the records of runs already made instead"
     )
+    parser.add_argument(
+        "--onto", type=Path, metavar="PAGE", help="cells that ran in none of them are as they stand on this page"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/faults.md from what came of it")
     parser.add_argument(
         "--note", default="", metavar="TEXT", help="what else is to be known of these runs, for that file"
@@ -44,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = [group for group in groups if group.cells]
     found = read(groups, options.read) if options.read else run(groups)
     seconds = time.monotonic() - began
+    if options.onto:
+        found = table.onto(options.onto.read_text(), groups, found)
     OUT.mkdir(parents=True, exist_ok=True)
     results = {"seconds": round(seconds), "cells": [outcome.plain() for outcome in found]}
     (OUT / "results.json").write_text(json.dumps(results, indent=1))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tests.matrix.cells import MISSING, Outcome
+from tests.matrix.cells import MISSING, Group, Outcome
 
 HEAD = """\
 # Faults, and what the harness makes of them
@@ -73,7 +75,7 @@ def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mappi
 def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str = "") -> str:
     """Rates with a *note* on the runs, what is not caught, what may not be noticed, each cell's line, the catalogue."""
     ran = [o for o in found if o.verdict != MISSING]
-    said = f"{len(ran)} of {len(found)} cells ran, in {sum(o.seconds for o in ran) / 60:.0f} minutes."
+    said = f"{len(ran)} of {len(found)} cells ran, {_last(ran)}in {sum(o.seconds for o in ran) / 60:.0f} minutes."
     rows = [HEAD, f"{said} {note}".rstrip(), "", "| Rate | Cells |", "|---|---|"]
     rows += [
         f"| {name} | {part} of {whole} ({_percent(part, whole)}) |" for name, (part, whole) in rates(found).items()
@@ -91,6 +93,40 @@ def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str],
         rows += ["", f"## {scenario}", "", *_table([o for o in ran if o.scenario == scenario])]
     rows += ["", "## The catalogue", "", "```console", "$ virtlab fault list", catalogue.rstrip(), "```", ""]
     return "\n".join(rows)
+
+
+_ROW = re.compile(r"^\| `(?P<fault>[^`]+)` \| (?P<verdict>\w+) \| (?P<rest>.*) \|$")
+
+
+def onto(page: str, groups: Sequence[Group], found: Sequence[Outcome]) -> list[Outcome]:
+    """Outcomes, those of cells that did not run as an earlier *page* has them, if it has them.
+
+    Of a cause only the words that are the same in every run can be looked for again.
+    """
+    known: dict[tuple[str, str], tuple[str, str, str]] = {}
+    scenario = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            scenario = line.removeprefix("## ")
+        elif row := _ROW.match(line):
+            *first, last = re.split(r" (?<!\\)\| ", row["rest"])
+            known[scenario, row["fault"]] = row["verdict"], "".join(first), last.replace("\\|", "|")
+    wanted = {(group.scenario, cell.fault): cell.cause for group in groups for cell in group.cells}
+    made = []
+    for one in found:
+        key = one.scenario, one.fault
+        if one.verdict == MISSING and key in known:
+            verdict, red, line = known[key]
+            words = tuple(word for word in wanted[key] if "{" not in word and word not in line)
+            one = replace(one, verdict=verdict, line="" if line == "-" else line, red=red, words=words)
+        made.append(one)
+    return made
+
+
+def _last(ran: Sequence[Outcome]) -> str:
+    """How many of them in the last runs, where others are as an earlier page had them."""
+    now = sum(bool(o.seconds) for o in ran)
+    return f"{now} of them for the last time " if now < len(ran) else ""
 
 
 def _table(found: Sequence[Outcome]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from lab.embedded.errors import UsageError
 from lab.embedded.faults.catalogue import FAULTS, find, parse
-from lab.evidence.record import RunRecord, ScenarioRecord
+from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord
 from tests.matrix import cells, table
 from tests.matrix.cells import Cell, Group
 
@@ -114,3 +114,32 @@ def test_the_sample_is_a_part_of_the_matrix() -> None:
     chosen = [cell for group in cells.sample(groups) for cell in group.cells]
     assert 0 < len(chosen) < sum(len(group.cells) for group in groups)
     assert {cell.verdicts for cell in chosen} >= {("passed",), ("failed",)}
+
+
+def test_a_cell_that_must_turn_one_sentence_red_is_not_content_with_another() -> None:
+    cell = replace(RED, red="vm-b reaches vm-a")
+    group = replace(GROUP, cells=(cell,))
+    steps = [StepRecord("Then", "vm-a reaches vm-b", "passed"), StepRecord("And", "vm-b reaches vm-a", "failed")]
+    seen = scenario(RED, "failed", "found: VLAN 2024 does not pass worker-2", MADE)
+    (one,) = cells.outcomes(group, [RunRecord("r1", Path("r1"), scenarios=[replace(seen, steps=steps)])])
+    assert (one.expected, one.detected, one.red) == (True, True, "vm-b reaches vm-a")
+    steps[0] = replace(steps[0], status="failed")
+    (one,) = cells.outcomes(group, [RunRecord("r1", Path("r1"), scenarios=[replace(seen, steps=steps)])])
+    assert (one.expected, one.detected) == (False, False)
+    assert "      red was: vm-a reaches vm-b: VLAN 2024 does not pass worker-2" in table.lines([one], 1)[1]
+    assert "failed, but by 'vm-a reaches vm-b'" in table.page([one], "", {})
+
+
+def test_a_page_keeps_what_the_last_runs_have_not() -> None:
+    reason = "wanted: an answer\nfound: VLAN 2024 | it does not pass worker-2"
+    first = judged(scenario(RED, "failed", reason, MADE), scenario(GREEN, "passed"))
+    page = table.page(first, "", {})
+    again = table.onto(page, [GROUP], judged(scenario(MISSED, "passed")))
+    assert [(one.verdict, one.line) for one in again] == [
+        ("failed", "wanted an answer; found VLAN 2024 | it does not pass worker-2"),
+        ("passed", ""),
+        ("passed", ""),
+    ]
+    assert "3 of 3 cells ran, 1 of them for the last time in" in table.page(again, "", {})
+    named = replace(GROUP, cells=(replace(RED, cause=("not said",)), GREEN, MISSED))
+    assert table.onto(page, [named], judged())[0].words == ("not said",)
