@@ -15,7 +15,7 @@ from lab.access.errors import ApiError
 from lab.access.kinds import NODE, POD, VMI, VMIM, Obj
 from lab.core import clock, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, ProductFailure
+from lab.core.errors import Inconclusive, ProductFailure, WaitHopeless
 from lab.core.wait import Seen, Signal, wait_until
 from lab.kubevirt.migration import FAILED, Migration, arrived, ended, hopeless, request, wait_over
 from lab.kubevirt.timeline import DONE, PRE_COPY, Recorder, Timeline, phase
@@ -65,6 +65,14 @@ def cancel(client: Client, namespace: str, name: str, *, labels: dict[str, str],
             f"VirtualMachineInstance {namespace}/{name}",
             "limit its bandwidth, so that there is a middle",
         )
+    if state.get("migrationUid") == made["metadata"]["uid"] and (why := _by_itself(state)):
+        raise WaitHopeless(
+            f"{VMIM.kind} {namespace}/{made['metadata']['name']}",
+            f"the migration of {name} cancelled in {PRE_COPY}",
+            reason=why,
+            last=f"failed in {said[0]}",
+            elapsed=time.monotonic() - began,
+        )
     if status.get("phase") != "Running" or status.get("nodeName") != node:
         raise ProductFailure(
             f"VM {namespace}/{name} Running on {node} after its migration was cancelled",
@@ -72,6 +80,12 @@ def cancel(client: Client, namespace: str, name: str, *, labels: dict[str, str],
         )
     seconds = time.monotonic() - began
     return Cancelled(str(made["metadata"]["name"]), node, said[0], said[1], seconds, phases.timeline())
+
+
+def _by_itself(state: Obj) -> str:
+    """Why a migration failed that was to be cancelled, where cancelling it was not why; pure."""
+    aborted = state.get("abortStatus") == "Succeeded" or "abort" in str(state.get("failureReason", "")).lower()
+    return "" if aborted or not state.get("failed") else hopeless({"status": {"migrationState": state}})
 
 
 def _cancel_running(client: Client, vmim: Obj, name: str, phases: Recorder, deadline: Deadline) -> tuple[str, str]:

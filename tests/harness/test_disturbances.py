@@ -92,6 +92,16 @@ def test_a_migration_that_was_over_before_it_was_cancelled_says_nothing_of_cance
     play(tmp_path, scene)
 
 
+def test_a_migration_that_failed_by_itself_was_not_cancelled(tmp_path: Path) -> None:
+    async def scene(lab: Cluster, client: Client) -> None:
+        await running(lab)
+        lab.nodes.fail_migration = "Live migration stuck for 150 seconds"
+        with pytest.raises(WaitHopeless, match="stuck for 150 seconds"):
+            await asyncio.to_thread(interrupt.cancel, client, "demo", "vm", labels={}, deadline=soon())
+
+    play(tmp_path, scene)
+
+
 def test_a_drain_moves_the_vm_and_the_worker_takes_pods_again(tmp_path: Path) -> None:
     async def scene(lab: Cluster, client: Client) -> None:
         node = await running(lab)

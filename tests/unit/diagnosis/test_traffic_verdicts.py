@@ -126,6 +126,14 @@ def test_where_a_vm_is_after_a_cancelled_migration_and_after_a_drain() -> None:
         judge.left(GUEST, vmi(phase="Failed"))
 
 
+def test_another_vm_under_the_same_name_neither_stayed_nor_left() -> None:
+    old = replace(GUEST, uid="0")
+    for judged in (judge.stayed, judge.left):
+        judged(replace(GUEST, uid="1"), vmi())
+        with pytest.raises(ProductFailure, match="another one is Running on worker-2 in its place"):
+            judged(old, vmi())
+
+
 def test_percentiles_are_apart_for_each_disturbance() -> None:
     found = seen(pings(range(280, 310)), pings(range(280, 300)), pings(range(280, 285)))
     found.latest = [

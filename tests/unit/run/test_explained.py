@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,17 @@ import pytest
 
 from lab.access.errors import NotFound
 from lab.access.kinds import NODE, Kind
-from lab.core.errors import AccessDenied, ApiDown, EnvironmentBroken, GuestUnreachable, Inconclusive, ProductFailure
+from lab.core.deadline import Deadline
+from lab.core.errors import (
+    AccessDenied,
+    ApiDown,
+    EnvironmentBroken,
+    GuestUnreachable,
+    Inconclusive,
+    ProductFailure,
+    WaitHopeless,
+)
+from lab.core.result import CommandResult
 from lab.run import Lab
 from lab.target.inventory import load
 from lab.target.segments import Segment
@@ -47,12 +58,20 @@ class Cluster:
         return {"metadata": {"name": name, "namespace": namespace, "uid": self.uid}, "status": {"phase": "Running"}}
 
 
+class Nodes:
+    """Workers of which w1 drops what is sent to high ports, and answers no ping that can be read."""
+
+    def run(self, node: str, argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
+        rules = "table inet fw {\n chain in {\n  tcp dport 32768-60999 drop\n }\n}\n" if node == "w1" else ""
+        return CommandResult(tuple(argv), node, 0, rules, "", 0.1)
+
+
 def explained(cluster: Cluster, error: BaseException) -> BaseException:
     lab = Lab(load(ROOT / "targets" / "embedded.yaml"), "r1", Path("out/r1"))
     lab.client = cast(Any, cluster)
     lab.capabilities = cast(Any, SimpleNamespace(workers=("w1", "w2", "w3")))
     guest = GuestVm("vm-a", "demo", VLAN, "02:00:00:20:24:10", ("192.168.24.20",), ["w2"], uid="one")
-    scene = SimpleNamespace(guests={"vm-a": guest}, site=SimpleNamespace(client=cluster))
+    scene = SimpleNamespace(guests={"vm-a": guest}, site=SimpleNamespace(client=cluster, reader=Nodes()))
     return lab.explained(error, cast(Scene, scene))
 
 
@@ -81,6 +100,16 @@ def test_another_error_of_a_cluster_that_is_well_stays_as_it_is() -> None:
     assert explained(Cluster(), elsewhere) is elsewhere
     failure = ProductFailure("an answer", "none")
     assert explained(Cluster(), failure) is failure
+
+
+def test_a_migration_that_could_not_connect_is_told_with_the_place_where_that_ends() -> None:
+    reason = "unable to connect to server at '192.168.52.11:45915': Connection timed out (from w2 to w1)"
+    failed = WaitHopeless(
+        "VirtualMachineInstanceMigration demo/vm-a-x7k2p", "it over", reason=reason, last="", elapsed=3
+    )
+    told = explained(Cluster(), failed)
+    assert told is failed
+    assert "VM vm-a cannot move from w2 to w1 (Connection timed out): w1: its packet filter drops TCP" in str(told)
 
 
 def test_a_look_that_was_cut_short_with_its_vm_is_a_failure() -> None:
