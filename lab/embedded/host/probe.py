@@ -13,6 +13,7 @@ from pathlib import Path
 from lab.embedded.errors import HostForbids
 
 TUN = Path("/dev/net/tun")
+USERFAULTFD = Path("/proc/sys/vm/unprivileged_userfaultfd")
 USERNS = "user namespaces for ordinary users"
 REMEDIES = (
     ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"),
@@ -51,6 +52,16 @@ def namespaces() -> Finding:
             return Finding(USERNS, False, f"forbidden: {file} is {bad}", f"{remedy}   (or run virtlab as root)")
     remedy = "allow unprivileged user namespaces (see `man 7 user_namespaces`), or run virtlab as root"
     return Finding(USERNS, False, f"forbidden: {said or 'unshare failed'}", remedy)
+
+
+def post_copy() -> Finding:
+    """Whether QEMU in a user namespace, as which a lab runs it, may have userfaultfd; a lab does without."""
+    # A kernel from before 5.2 has no such switch, and lets everybody.
+    if not USERFAULTFD.is_file() or USERFAULTFD.read_text().strip() != "0":
+        return Finding("post-copy", True, "allowed")
+    allow = "sudo sysctl -w vm.unprivileged_userfaultfd=1"
+    seen = f"migrations by post-copy are refused, and one scenario is skipped; `{allow}` allows them"
+    return Finding("post-copy", True, seen)
 
 
 def tun() -> Finding:

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from lab.embedded.errors import HostForbids, LabError
-from lab.embedded.host.probe import Finding, namespaces, tun
+from lab.embedded.host.probe import Finding, namespaces, post_copy, tun
 from lab.embedded.host.tools import find_tools
 from lab.embedded.lifecycle.layout import cache_dir, existing
 
@@ -19,7 +19,7 @@ MEMORY_MIB = 3000
 
 def examine() -> list[Finding]:
     """All findings, the most likely obstacle first."""
-    return [_programs(), _namespaces(), tun(), _tools(), _memory(), _labs()]
+    return [_programs(), _namespaces(), tun(), _tools(), _memory(), post_copy(), _labs()]
 
 
 def _programs() -> Finding:

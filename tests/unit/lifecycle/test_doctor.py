@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.embedded.errors import HostForbids, UsageError
-from lab.embedded.host import folders
+from lab.embedded.host import folders, probe
 from lab.embedded.lifecycle import doctor
 from lab.embedded.lifecycle.up import plan
 from lab.embedded.model.spec import LabSpec
@@ -28,6 +28,23 @@ def test_a_cache_that_cannot_be_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert not found.good
     assert found.seen == f"{tmp_path}/file/virtlab: Not a directory"
     assert found.remedy == "set XDG_CACHE_HOME to a folder that you may write to"
+
+
+@pytest.mark.parametrize(
+    ("switch", "seen"),
+    [
+        ("0\n", "migrations by post-copy are refused, and one scenario is skipped; `sudo sysctl -w "
+                "vm.unprivileged_userfaultfd=1` allows them"),
+        ("1\n", "allowed"),
+        (None, "allowed"),
+    ],
+)  # fmt: skip
+def test_who_may_do_post_copy(switch: str | None, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "USERFAULTFD", tmp_path / "switch")
+    if switch is not None:
+        (tmp_path / "switch").write_text(switch)
+    found = next(finding for finding in doctor.examine() if finding.subject == "post-copy")
+    assert (found.good, found.seen) == (True, seen)
 
 
 def test_a_relative_folder_is_ignored_and_no_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
