@@ -22,11 +22,14 @@ from lab.embedded.node.execution import Command, attach, serve
 from lab.embedded.node.podstatus import ContainerState
 from lab.embedded.node.podworker import PodWorker
 from lab.embedded.node.virtroutes import refusal
+from lab.embedded.reading import whole
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 DIAL_SECONDS = 10.0
 DATAGRAM = 65507
+MOST_BYTES = 16 << 20
+"""Of one message, which is held in memory whole."""
 
 
 class PodRoutes:
@@ -136,10 +139,10 @@ class PodRoutes:
         except (OSError, TimeoutError) as error:
             cause = error if str(error) else "i/o timeout"
             return refusal(500, "InternalError", f"dialing VM: dial {proto} {host}:{port}: {cause}")
-        ws = web.WebSocketResponse(protocols=("plain.kubevirt.io",), max_msg_size=0)
+        ws = web.WebSocketResponse(protocols=("plain.kubevirt.io",), max_msg_size=MOST_BYTES)
         with sock:
             await ws.prepare(request)
-            await _relay(ws, sock, udp=proto == "udp")
+            await relay(ws, sock, udp=proto == "udp")
         return ws
 
 
@@ -158,7 +161,7 @@ def _command(request: web.Request) -> Command:
 
 async def _upgraded(request: web.Request) -> web.WebSocketResponse:
     """The client's websocket, closed and without protocol when it speaks none that is known here."""
-    ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
+    ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=MOST_BYTES)
     await ws.prepare(request)
     if ws.ws_protocol is None:
         text = f"unable to upgrade: wanted one of {', '.join(PROTOCOLS)}"
@@ -171,9 +174,10 @@ class _Shown:
 
     def __init__(self, query: Mapping[str, str]) -> None:
         self.timestamps = query.get("timestamps", "") in ("1", "true")
-        self.since = time.time() - float(query["sinceSeconds"]) if query.get("sinceSeconds", "").isdigit() else 0.0
-        self.count = int(query["tailLines"]) if query.get("tailLines", "").isdigit() else None
-        self.left = int(query["limitBytes"]) if query.get("limitBytes", "").isdigit() else None
+        seconds = whole(query.get("sinceSeconds", ""))
+        self.since = 0.0 if seconds is None else time.time() - seconds
+        self.count = whole(query.get("tailLines", ""))
+        self.left = whole(query.get("limitBytes", ""))
 
     @property
     def full(self) -> bool:
@@ -240,11 +244,12 @@ async def _connect(netns: str | None, host: str, port: int, proto: str) -> socke
     return sock
 
 
-async def _relay(ws: web.WebSocketResponse, sock: socket.socket, *, udp: bool) -> None:
+async def relay(ws: web.WebSocketResponse, sock: socket.socket, *, udp: bool) -> None:
+    """A connected socket over binary messages, until one side ends; what does not arrive any more is no error."""
     loop = asyncio.get_running_loop()
 
     async def back() -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while (data := await loop.sock_recv(sock, DATAGRAM)) or udp:
                 await ws.send_bytes(data)
         await ws.close()
@@ -254,7 +259,8 @@ async def _relay(ws: web.WebSocketResponse, sock: socket.socket, *, udp: bool) -
         async for message in ws:
             if message.type is WSMsgType.BINARY:
                 await loop.sock_sendall(sock, message.data)
-    except ConnectionError:
+    except OSError:
+        # A datagram that is too long for one, too.
         pass
     finally:
         backward.cancel()

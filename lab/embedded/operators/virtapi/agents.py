@@ -23,6 +23,8 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 PING_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
+MOST_BYTES = 16 << 20
+"""Of one message, which is held in memory whole."""
 
 
 class Agents:
@@ -82,7 +84,7 @@ class Agents:
         url = self.url(node, path)
         try:
             upstream = await self.session().ws_connect(
-                url, params=params, protocols=(PROTOCOL,), max_msg_size=0, autoclose=True, timeout=_timeout()
+                url, params=params, protocols=(PROTOCOL,), max_msg_size=MOST_BYTES, autoclose=True, timeout=_timeout()
             )
         except aiohttp.WSServerHandshakeError as error:
             text = await self._why(url, params, error)
@@ -92,7 +94,7 @@ class Agents:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(upstream.close)
             downstream = web.WebSocketResponse(
-                protocols=(PROTOCOL,), max_msg_size=0, autoping=not pings, compress=False
+                protocols=(PROTOCOL,), max_msg_size=MOST_BYTES, autoping=not pings, compress=False
             )
             await downstream.prepare(request)
             clean = await _join(downstream, upstream, pings=pings)
