@@ -266,6 +266,7 @@ def _encoded(query: dict[str, str]) -> str:
         "/api/v1/pods?limit=" + quote("²"),
         "/api/v1/pods?limit=--5",
         "/api/v1/pods?limit=-5",
+        "/api/v1/pods?labelSelector=a%3E" + "9" * 5000,
         "/api/v1/namespaces?limit=-500",
         "/api/v1/pods?limit=" + "9" * 5000,
         "/api/v1/pods?timeoutSeconds=" + "9" * 400,

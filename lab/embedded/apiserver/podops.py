@@ -14,6 +14,7 @@ from lab.embedded.apiserver.requests import Call
 from lab.embedded.apiserver.schema import clone
 from lab.embedded.apiserver.store import now
 from lab.embedded.apiserver.writes import Writer
+from lab.embedded.reading import whole
 
 Obj = dict[str, Any]
 SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -103,7 +104,7 @@ def _container(pod: Obj, asked: str) -> str:
 def _check_log_options(call: Call, query: Any) -> None:
     for key in ("tailLines", "sinceSeconds", "limitBytes"):
         text = query.get(key)
-        if text is not None and not text.isdigit():
+        if text is not None and whole(text) is None:
             cause = errors.Cause(
                 "FieldValueInvalid", f'Invalid value: "{text}": must be greater than or equal to 0', key
             )

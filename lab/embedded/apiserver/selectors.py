@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.embedded.apiserver.errors import bad_request
+from lab.embedded.reading import whole
 
 Obj = dict[str, Any]
 Predicate = Callable[[Obj], bool]
@@ -21,7 +22,7 @@ _SPLIT = re.compile(r",(?![^()]*\))")
 Requirement = Callable[[dict[str, str]], bool]
 
 
-def _requirement(text: str, whole: str) -> Requirement:
+def _requirement(text: str, selector: str) -> Requirement:
     if match := _SET.match(text):
         key, values = match["key"], {value.strip() for value in match["values"].split(",")}
         if match["op"] == "in":
@@ -32,18 +33,18 @@ def _requirement(text: str, whole: str) -> Requirement:
         if match["op"] == "!=":
             return lambda labels: labels.get(key) != value
         return lambda labels: key in labels and labels[key] == value
-    if match := _COMPARE.match(text):
-        key, number, above = match["key"], int(match["value"]), match["op"] == ">"
+    if (match := _COMPARE.match(text)) and (number := whole(match["value"])) is not None:
+        key, above = match["key"], match["op"] == ">"
 
         def compare(labels: dict[str, str]) -> bool:
-            found = labels.get(key, "")
-            return found.isdigit() and (int(found) > number if above else int(found) < number)
+            found = whole(labels.get(key, ""))
+            return found is not None and (found > number if above else found < number)
 
         return compare
     if match := _EXISTS.match(text):
         key, wanted = match["key"], not match["no"]
         return lambda labels: (key in labels) == wanted
-    raise bad_request(f"unable to parse requirement: found '{text}' in {whole!r}, expected: identifier, '!', 'in'")
+    raise bad_request(f"unable to parse requirement: found '{text}' in {selector!r}, expected: identifier, '!', 'in'")
 
 
 def label_selector(text: str) -> Predicate | None:

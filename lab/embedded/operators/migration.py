@@ -39,6 +39,7 @@ from lab.embedded.operators.objects import (
 from lab.embedded.operators.reconcile import Controller, Temporary
 from lab.embedded.operators.recorder import Recorder
 from lab.embedded.operators.vmi_status import HANDLER_GRACE_SECONDS, current_pod, is_pod_down, is_pod_ready
+from lab.embedded.reading import whole
 
 FINALIZED_KEPT = 5
 UNSCHEDULABLE_SECONDS = 300
@@ -338,5 +339,5 @@ class MigrationController(Controller):
 
 
 def _timeout(migration: Obj, annotation: str, default: int) -> float:
-    text = annotations_of(migration).get(annotation, "")
-    return float(text) if text.isdigit() else float(default)
+    seconds = whole(annotations_of(migration).get(annotation, ""))
+    return float(default if seconds is None else seconds)

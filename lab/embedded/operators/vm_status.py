@@ -30,6 +30,7 @@ from lab.embedded.operators.objects import (
     set_condition,
     uid_of,
 )
+from lab.embedded.reading import whole
 
 FINAL = ("Succeeded", "Failed")
 OWN_CONDITIONS = ("Ready", "Failure", "RestartRequired", "Initialized", "ManualRecoveryRequired")
@@ -205,10 +206,10 @@ def _conditions(vm: Obj, vmi: Obj | None, error: SyncError | None) -> None:
 
 def _generations(vm: Obj, vmi: Obj | None) -> None:
     generation = int(vm["metadata"].get("generation") or 1)
-    observed = annotations_of(vmi).get(VM_GENERATION, "") if vmi is not None else ""
-    pending = vmi is not None and restart_required(vm, vmi) and observed.isdigit()
+    observed = whole(annotations_of(vmi).get(VM_GENERATION, "")) if vmi is not None else None
+    pending = vmi is not None and restart_required(vm, vmi) and observed is not None
     vm["status"]["desiredGeneration"] = generation
-    vm["status"]["observedGeneration"] = int(observed) if pending else generation
+    vm["status"]["observedGeneration"] = observed if pending else generation
 
 
 def _snapshot_statuses(vm: Obj) -> list[Obj]:

@@ -73,6 +73,12 @@ def test_console_and_portforward_are_relayed(tmp_path: Path) -> None:
                 5.0,
             )
             await lab.nodes.edit("demo/vm", _with_address)
+            for port in ("²", "9" * 5000, "0", "-1", "65536"):
+                async with session.get(f"{base}/vm/portforward/{port}") as answer:
+                    assert (answer.status, (await answer.json())["reason"]) == (400, "BadRequest"), port
+            for body in (b"[" * 100_000, b'{"dryRun": 7}', b"[]", b"\xff"):
+                async with session.put(f"{lab.server}{SUB}/virtualmachines/vm/stop", data=body) as answer:
+                    assert (answer.status, (await answer.json())["reason"]) == (400, "BadRequest"), body[:20]
             async with session.ws_connect(f"{base}/vm/portforward/22") as stream:
                 assert await stream.receive_bytes() == b"SSH-2.0"
                 await stream.send_bytes(b"hello")

@@ -26,7 +26,7 @@ from lab.embedded.operators.objects import (
 from lab.embedded.operators.virtapi import lifecycle
 from lab.embedded.operators.virtapi.agents import Agents
 from lab.embedded.operators.virtapi.answers import Refusal, bad_request, conflict, internal, not_found
-from lab.embedded.reading import json_of
+from lab.embedded.reading import json_of, whole
 
 GROUP = "subresources.kubevirt.io"
 VERSIONS = ("v1", "v1alpha3")
@@ -146,7 +146,7 @@ class VirtApi:
 
     async def change_vm(self, request: web.Request) -> web.Response:
         verb, body = request.match_info["verb"], await _body(request)
-        dry = "All" in (body.get("dryRun") or [])
+        dry = _dry(body)
         for attempt in range(CONFLICT_RETRIES):
             vm, vmi = await self._vm(request), await self._maybe_vmi(request)
             decide = {
@@ -178,7 +178,7 @@ class VirtApi:
     async def migrate(self, request: web.Request) -> web.Response:
         body = await _body(request)
         spec = lifecycle.migrate(await self._vm(request), await self._maybe_vmi(request), body)
-        if "All" in (body.get("dryRun") or []):
+        if _dry(body):
             return web.Response(status=202)
         meta = {"generateName": "kubevirt-migrate-vm-", "namespace": request.match_info["ns"]}
         try:
@@ -236,7 +236,7 @@ class VirtApi:
     async def portforward(self, request: web.Request) -> web.StreamResponse:
         vmi = await self._running(request)
         port, protocol = request.match_info["port"], request.match_info.get("protocol", "tcp").lower()
-        if not port.isdigit() or not 0 < int(port) < 65536:
+        if not 0 < (whole(port) or 0) < 65536:
             raise bad_request(f"port must be in range 0 < x < 65536, got {port!r}")
         if protocol not in ("tcp", "udp"):
             raise bad_request(f"invalid port-forward protocol, wanted tcp or udp, got {protocol!r}")
@@ -307,6 +307,13 @@ class VirtApi:
         if phase_of(vmi) != "Running" or not dig(vmi, "status", "nodeName"):
             raise bad_request("VMI is not running")
         return vmi
+
+
+def _dry(body: Obj) -> bool:
+    asked = body.get("dryRun") or []
+    if not isinstance(asked, list):
+        raise bad_request(f"wanted a list as dryRun, got {asked!r}")
+    return "All" in asked
 
 
 async def _body(request: web.Request) -> Obj:
