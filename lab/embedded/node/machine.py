@@ -6,19 +6,26 @@ is configured already: the agent may have been started again, alone or with all 
 
 from __future__ import annotations
 
+import logging
+
 from lab.embedded.errors import LabError
 from lab.embedded.host.link import ip_json
 from lab.embedded.model.spec import MACHINE_HOST, MACHINE_NIC, NodeSpec
 from lab.embedded.node.networkmanager.session import Session
 from lab.embedded.node.nmstate.dhcp import DhcpClients
 
+log = logging.getLogger(__name__)
 LEASE_SECONDS = 30.0
 
 
 async def take_address(node: NodeSpec, dhcp: DhcpClients, stay: Session) -> None:
     """Let the machine NIC ask for its address. Raises LabError without one, or with another than the node's."""
     await dhcp.revive(LEASE_SECONDS)
-    await stay.resume()
+    try:
+        await stay.resume()
+    except LabError as error:
+        # Whoever asks for it is told again; the node must not stay away for it.
+        log.error("NetworkManager: %s", error)
     if dhcp.running() or node.machine_ip in await _addresses():
         return
     found = await dhcp.start(MACHINE_NIC, LEASE_SECONDS)

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from lab.embedded.errors import LabError
 from lab.embedded.host.ovs import Ovs
+from lab.embedded.model.spec import NodeSpec
+from lab.embedded.node.machine import take_address
 from lab.embedded.node.networkmanager import files
 from lab.embedded.node.networkmanager.monitor import Regained
 from lab.embedded.node.networkmanager.session import Session
@@ -342,3 +345,35 @@ def test_one_killed_with_profiles_to_keep_is_started_again_without_a_client(play
     assert played[0]["killed with a profile"] == [True, True]
     assert played[0]["killed alone"]
     assert played[0]["killed, in the end"] == [False, True]
+
+
+class Broken:
+    """A stay that cannot go on."""
+
+    async def resume(self) -> None:
+        raise LabError("wanted a bus for NetworkManager", "none within 5 s")
+
+
+class Clients:
+    """DHCP clients of which one gets the address."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    async def revive(self, wait: float) -> None:
+        return
+
+    def running(self) -> frozenset[str]:
+        return frozenset(self.started)
+
+    async def start(self, name: str, wait: float) -> str:
+        self.started.append(name)
+        return "192.168.52.99/24"
+
+
+def test_a_node_comes_up_without_a_networkmanager_that_cannot(caplog: pytest.LogCaptureFixture) -> None:
+    clients = Clients()
+    node = SimpleNamespace(name="w1", machine_ip="192.168.52.99", machine="192.168.52.99/24")
+    asyncio.run(take_address(cast(NodeSpec, node), cast(DhcpClients, clients), cast(Session, Broken())))
+    assert clients.started == ["ens3"]
+    assert "wanted a bus for NetworkManager: none within 5 s" in caplog.text

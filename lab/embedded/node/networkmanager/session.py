@@ -84,6 +84,8 @@ class Session:
                 where="the node's log has its words",
             )
         if self.running:
+            # Without its address the node will have asked for one itself.
+            await self.dhcp.stop(MACHINE_NIC)
             await self._start(self._read())
             return
         try:
