@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from lab.access.client import Client
 from lab.access.kinds import POD, Obj
+from lab.core import trace
 from lab.core.deadline import Deadline
 from lab.core.names import dns_label, owned, unique
 from lab.core.result import CommandResult
@@ -50,8 +51,8 @@ class NodeShell:
 
     def __init__(self, client: Client, pod: Obj) -> None:
         self._client = client
-        self._name = str(pod["metadata"]["name"])
-        self._namespace = str(pod["metadata"]["namespace"])
+        self.name = str(pod["metadata"]["name"])
+        self.namespace = str(pod["metadata"]["namespace"])
         self._container = str(pod["spec"]["containers"][0]["name"])
         self.node = str(pod["spec"]["nodeName"])
         self.place = f"node {self.node} (debug pod)"
@@ -59,23 +60,24 @@ class NodeShell:
     def run(self, argv: Sequence[str], *, deadline: Deadline) -> CommandResult:
         """As Client.exec."""
         words = ["chroot", HOST, *argv]
-        return self._client.exec(self._name, self._namespace, self._container, words, deadline=deadline)
+        return self._client.exec(self.name, self.namespace, self._container, words, deadline=deadline)
 
     def revive(self, deadline: Deadline) -> None:
         """Have another pod where this one ended: its node went down, and what was changed by hand is there again.
 
         Raises as Client.create, Client.wait_for.
         """
-        pods = {pod["metadata"]["name"]: pod for pod in self._client.list(POD, self._namespace, labels=LABEL)}
-        mine = pods.get(self._name)
+        pods = {pod["metadata"]["name"]: pod for pod in self._client.list(POD, self.namespace, labels=LABEL)}
+        mine = pods.get(self.name)
         if phase(mine) not in ENDED or mine is None:
             return
-        self._name = str(self._client.create(again(mine), deadline=deadline)["metadata"]["name"])
+        ended, self.name = self.name, str(self._client.create(again(mine), deadline=deadline)["metadata"]["name"])
+        trace.note(self.place, f"pod {ended} is {phase(mine)}, and {self.name} takes its place")
 
         def running(pod: Obj | None) -> Seen[None]:
             return Seen(f"it is {phase(pod) or 'not there'}", phase(pod) == "Running")
 
-        self._client.wait_for(POD, self._name, self._namespace, "Running", running, deadline=deadline)
+        self._client.wait_for(POD, self.name, self.namespace, "Running", running, deadline=deadline)
 
     def close(self) -> None:
         """Nothing is held open between commands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from lab.access.kinds import NAMESPACE, POD, Obj
+from lab.access.kinds import NAMESPACE, Obj
 from lab.core.deadline import Deadline
 from lab.core.errors import UsageError
 from lab.core.names import dns_label
@@ -35,8 +35,10 @@ class DebugPods:
         return workers[turn % len(workers)], workers[(turn + 1) % len(workers)]
 
     def on(self, nodes: Sequence[str]) -> list[debugpod.NodeShell]:
-        """A shell on each node, in that order. Raises as pods.wait_running."""
+        """A shell on each node, in that order; a new one where it ended with its node. Raises as pods.wait_running."""
         site, client = self._site, self._site.client
+        for node in self._shells.keys() & set(nodes):
+            self._shells[node].revive(Deadline.after(RUNNING_S))
         fresh = [node for node in nodes if node not in self._shells]
         if fresh and not self._shells:
             site.undo.push(f"namespace {self.namespace}", lambda d: client.delete(NAMESPACE, self.namespace, wait=d))
@@ -52,6 +54,6 @@ class DebugPods:
             )
             self._shells[node] = debugpod.NodeShell(client, client.create(body))
         if fresh:
-            names = [pod["metadata"]["name"] for pod in client.list(POD, self.namespace)]
+            names = [self._shells[node].name for node in fresh]
             pods.wait_running(client, self.namespace, names, deadline=Deadline.after(RUNNING_S))
         return [self._shells[node] for node in nodes]

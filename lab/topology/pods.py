@@ -26,6 +26,7 @@ from lab.target.inventory import Segment
 CONTAINER = "resident"
 PER_WORKER = "virtlab.dev/per-worker"
 """Annotation of a resident's manifest: how many of them each worker has; one without it."""
+ENDED = ("Succeeded", "Failed")
 PULL_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 
@@ -80,7 +81,8 @@ def _networks(documented: str, nad: str, number: int) -> str:
 def wait_running(client: Client, namespace: str, names: Sequence[str], *, deadline: Deadline) -> None:
     """Wait until all pods named are Running.
 
-    Raises EnvironmentBroken for an image that cannot be pulled, WaitTimeout with the last warning of each other pod.
+    Raises EnvironmentBroken for an image that cannot be pulled, WaitHopeless for one that ended, WaitTimeout with the
+    last warning of each other pod.
     """
     signal = Signal()
     with (
@@ -111,16 +113,19 @@ def judge(names: Sequence[str], pods: Iterable[Obj], events: Iterable[Obj]) -> S
         for e in events
         if e.get("type") == "Warning"
     }
-    waiting = []
+    waiting, ended = [], []
     for name in names:
         status = (found.get(name) or {}).get("status") or {}
         if status.get("phase") == "Running":
             continue
+        if status.get("phase") in ENDED:
+            ended.append(f"{name} is {status['phase']}")
         if (trouble := _pull_trouble(status)) is not None:
             raise EnvironmentBroken(f"pod {name} Running", trouble, advice="correct `pod-image` in the target file")
         waiting.append(f"{name} {status.get('phase') or 'not there'} {warnings.get(name, '')}".strip())
     running = len(names) - len(waiting)
-    return Seen(f"{running} of {len(names)} Running" + "".join(f", {w}" for w in waiting), not waiting)
+    text = f"{running} of {len(names)} Running" + "".join(f", {w}" for w in waiting)
+    return Seen(text, not waiting, hopeless=f"{', '.join(ended)}: it will not run again" if ended else "")
 
 
 def _pull_trouble(status: Obj) -> str | None:

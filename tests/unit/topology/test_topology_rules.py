@@ -75,6 +75,12 @@ def test_residents_are_waited_for_with_their_warning() -> None:
     assert pods.judge(["a"], [pod("a", "Running")], []).met
 
 
+def test_a_pod_that_ended_is_not_waited_for() -> None:
+    seen = pods.judge(["a", "b"], [pod("a", "Running"), pod("b", "Failed")], [])
+    assert (seen.text, seen.hopeless) == ("1 of 2 Running, b Failed", "b is Failed: it will not run again")
+    assert not pods.judge(["a"], [pod("a", "Pending"), pod("b", "Failed")], []).hopeless
+
+
 def test_an_image_that_cannot_be_pulled_is_the_environments_fault() -> None:
     with pytest.raises(EnvironmentBroken, match="no such image"):
         pods.judge(["a"], [pod("a", "Pending", "ErrImagePull")], [])
