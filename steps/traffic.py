@@ -220,14 +220,14 @@ def sent_within(scene: Scene, traffic: Traffic, judged: Judged, name: str, size:
     for done in _moves(traffic):
         info = disruption.job(scene, name, done)
         trace.note(done.name, f"QEMU sent {info}")
-        judged(partial(judge.sent_within, done, info, size))
+        judged(partial(judge.sent_within, done, info, size, scene.namespace))
 
 
 @then(sentence("the migration was made by {mode:MODE}"))
-def made_by(traffic: Traffic, mode: tuple[str, dict[str, object]]) -> None:
+def made_by(scene: Scene, traffic: Traffic, mode: tuple[str, dict[str, object]]) -> None:
     """`pre-copy`, `pre-copy with auto-converge` or `post-copy`, as the instance tells it."""
     for done in _moves(traffic):
-        judge.made_by(done, *mode)
+        judge.made_by(done, *mode, scene.namespace)
 
 
 @then("they were on their way at the same time")

@@ -15,6 +15,7 @@ from lab.guest.busy import Written
 from lab.kubevirt.interfaces import VmiState
 from lab.kubevirt.jobinfo import JobInfo
 from lab.kubevirt.migration import Migration
+from lab.kubevirt.timeline import BEFORE
 from lab.probes.series import Series
 from lab.topology.disruption import Together
 from lab.topology.scene import GuestVm
@@ -53,13 +54,18 @@ def survived(traffic: Traffic, kind: str) -> None:
         known = len(bad)
         head = f"{_head(traffic, measured)}{series.title}"
         if series.broke:
-            phase = measured.done.timeline.at(series.broke_at)
-            bad.append(f"{head}: broke in phase {phase}, at {clock.stamp(series.broke_at)}: {series.broke}")
+            when = _when(measured.done.timeline.at(series.broke_at))
+            bad.append(f"{head}: broke {when}, at {clock.stamp(series.broke_at)}: {series.broke}")
         elif silent := [gap for gap in series.gaps if gap.open and gap.ms > SILENT_MS]:
             phase = measured.done.timeline.at(silent[0].at)
-            bad.append(f"{head}: silent from phase {phase} to the end, for {silent[0].ms:.0f} ms")
+            since = "since before it was asked for" if phase == BEFORE else f"from phase {phase}"
+            bad.append(f"{head}: silent {since} to the end, for {silent[0].ms:.0f} ms")
         measured.judged.append("failed" if len(bad) > known else "passed")
     _raise(f"the {kind} session to live on", bad, [])
+
+
+def _when(phase: str) -> str:
+    return "before it was asked for" if phase == BEFORE else f"in phase {phase}"
 
 
 def kept_address(traffic: Traffic, guest: GuestVm, state: VmiState) -> None:
@@ -104,8 +110,8 @@ def left(guest: GuestVm, state: VmiState) -> None:
         raise ProductFailure(f"{guest.name} Running elsewhere than on {before}", f"it is {state.phase} on {state.node}")
 
 
-def sent_within(done: Migration, info: JobInfo, limit_mib: float) -> None:
-    """Raises ProductFailure when a guest was sent faster than its policy allows, or the policy was not used at all.
+def sent_within(done: Migration, info: JobInfo, limit_mib: float, own: str) -> None:
+    """Raises ProductFailure when a guest was sent faster than its policy (*own*) allows, or no policy was used at all.
 
     QEMU counts what it sends with the guest stopped, too, which has no limit: hence the tolerance."""
     asked = done.state.get("migrationConfiguration") or {}
@@ -119,16 +125,24 @@ def sent_within(done: Migration, info: JobInfo, limit_mib: float) -> None:
         wrong.append(f"QEMU sent {info}")
     if took < least:
         wrong.append(f"it was over {took / 1000:.1f} s after it was asked for, and {info.processed_mib} MiB were sent")
-    _raise(f"{done.name} sent at no more than {limit_mib:g} MiB/s", wrong, [])
+    _raise(f"{done.name} sent at no more than {limit_mib:g} MiB/s", _outranked(done, own, wrong), [])
 
 
-def made_by(done: Migration, mode: str, wanted: Mapping[str, object]) -> None:
-    """Raises ProductFailure when a migration was of another mode (PreCopy, PostCopy), or had other settings."""
+def _outranked(done: Migration, own: str, wrong: list[str]) -> list[str]:
+    """What is wrong as one sentence; first the policy that was used, if that is somebody else's."""
+    policy = done.state.get("migrationPolicyName")
+    said = f"the MigrationPolicy {policy} was used, and not {own}, which was made for this VM"
+    return ["; ".join([said] * (bool(policy) and policy != own) + wrong)] if wrong else []
+
+
+def made_by(done: Migration, mode: str, wanted: Mapping[str, object], own: str) -> None:
+    """Raises ProductFailure when a migration was of another mode (PreCopy, PostCopy), or had other settings than its
+    policy (*own*) has."""
     asked = done.state.get("migrationConfiguration") or {}
     wrong = [f"{key} is {asked.get(key)!r}, not {value!r}" for key, value in wanted.items() if asked.get(key) != value]
     if done.state.get("mode") != mode:
         wrong.append(f"its mode is {done.state.get('mode')!r}")
-    _raise(f"{done.name} made by {mode}", wrong, [])
+    _raise(f"{done.name} made by {mode}", _outranked(done, own, wrong), [])
 
 
 def at_the_same_time(done: Together) -> None:
@@ -138,7 +152,8 @@ def at_the_same_time(done: Together) -> None:
     spans = [seen for seen in sending.values() if seen]
     apart = []
     if not unseen and max(begin for begin, _ in spans) >= min(end for _, end in spans):
-        apart = [f"{name}: {clock.stamp(seen[0])} to {clock.stamp(seen[1])}" for name, seen in sending.items() if seen]
+        spent = [f"{name} {clock.stamp(seen[0])} to {clock.stamp(seen[1])}" for name, seen in sending.items() if seen]
+        apart = [f"one after the other: {', '.join(spent)}"]
     _raise("the VMs sent at the same time", apart, unseen)
 
 

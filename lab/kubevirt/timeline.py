@@ -14,6 +14,7 @@ from lab.access.kinds import Obj
 
 PENDING, SCHEDULING, PRE_COPY, SWITCH_OVER, DONE = PHASES = ("pending", "scheduling", "pre-copy", "switch-over", "done")
 _OF = {"": PENDING, "Pending": PENDING, "Running": PRE_COPY, "Succeeded": DONE, "Failed": DONE}
+BEFORE = "before it"
 SEEN_LATE_S = 0.25
 """How long after the switch itself it may be seen: two writes of the target node and a watch lie between."""
 
@@ -51,7 +52,7 @@ class Timeline:
 
     def at(self, moment: float) -> str:
         """The phase of a moment; "before" the request there was none."""
-        found = "before it"
+        found = BEFORE
         for name, begin in self.moments:
             if begin <= moment:
                 found = name

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from lab.embedded.faults.guest import InGuest
 
 PID = "/run/memory-decays"
-FILES = "/dev/shm/*/written /run/shm/*/written"  # noqa: S108
+FILES = "/dev/shm/*/written /run/shm/*/written /tmp/*/written"  # noqa: S108
 """Where a load writes that checks its memory."""
 LOOP = (
     f"n=0; while :; do for f in {FILES}; do [ -e $f ] && "
