@@ -1,7 +1,7 @@
 """Many VMs migrated to and fro, again and again: what a lab holds on to, as a slope per 100 migrations (`make bench`).
 
 Every VM that moved must answer pods of other subnets than its own, and all of them whenever a sample is taken.
-VIRTLAB_MOVES (200) and VIRTLAB_VMS (30) say how much; the first quarter warms up and is left out.
+VIRTLAB_MOVES (60) and VIRTLAB_VMS (6) say how much; the first quarter warms up and is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.bench.holding import Sample
 from tests.conftest import ROOT, RunningLab
 
 pytestmark = pytest.mark.lab
-MOVES, VMS = int(os.environ.get("VIRTLAB_MOVES", "200")), int(os.environ.get("VIRTLAB_VMS", "30"))
+MOVES, VMS = int(os.environ.get("VIRTLAB_MOVES", "60")), int(os.environ.get("VIRTLAB_VMS", "6"))
 SAMPLES, AT_ONCE, BOOTED_AT_ONCE, WAIT_S = 8, 2, 5, 180.0
 PLACE = "endurance"
 FILLED = 200
