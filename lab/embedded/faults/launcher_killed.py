@@ -8,6 +8,7 @@ from typing import Any
 from lab.embedded.errors import FaultError
 from lab.embedded.faults.guest import VM, existing, find
 from lab.embedded.faults.site import Site
+from lab.embedded.faults.waiting import comes_true
 
 
 class LauncherKilled:
@@ -21,8 +22,13 @@ class LauncherKilled:
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         guest = await existing(site, arguments)
         await guest.run(["kill", "-KILL", guest.pid])
-        again = await find(site, arguments["vm"])
-        if again and (again.node, again.pid) == (guest.node, guest.pid):
+
+        async def gone() -> bool:
+            again = await find(site, arguments["vm"])
+            return again is None or (again.node, again.pid) != (guest.node, guest.pid)
+
+        # It ends when it next gets a processor, and its memory has been given back.
+        if not await comes_true(gone):
             raise FaultError(f"wanted QEMU of {arguments['vm']} gone", f"process {guest.pid} on {guest.node} goes on")
         return {"node": guest.node, "pid": guest.pid}
 

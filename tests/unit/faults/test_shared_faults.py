@@ -10,6 +10,7 @@ import pytest
 
 from lab.embedded.apiserver.trouble import FILE, TAKEN
 from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults import waiting
 from tests.unit.faults.fakelab import OnePlace
 
 NODES = ("worker-1", "worker-2")
@@ -25,6 +26,8 @@ class Place:
         self.broken = False
         self.deaf = False
         self.vm = "default_vm-a"
+        self.dying = -1
+        """How often QEMU is still seen once it was killed; below 0 it was not killed."""
 
     async def __call__(self, argv: Sequence[str]) -> str:
         match list(argv):
@@ -42,7 +45,12 @@ class Place:
             case ["sh", "-c", script, "sh", file] if script.startswith("cat"):
                 return self.files.get(file, "{}")
             case ["sh", "-c", script, "sh", name] if "qemu.pid" in script:
+                if self.dying == 0:
+                    self.vm = ""
+                self.dying -= 1
                 return "77 /run/virtlab/guests/u\n" if name == self.vm else ""
+            case ["kill", "-KILL", "77"]:
+                self.dying = -1 if self.deaf else 2
             case [_, "-I", "-c", _, socket, script]:
                 assert socket == "/run/virtlab/guests/u/agent.sock"
                 return self._guest(script)
@@ -103,6 +111,18 @@ def test_a_guest_loses_its_address_and_gets_the_very_one_back(lab: Lab) -> None:
     lab.heal()
     assert not lab.place.broken
     assert any(script.startswith('saved="192.168.24.20/24"') for script in lab.place.scripts)
+
+
+def test_a_guest_that_is_killed_may_take_a_while_to_be_gone(lab: Lab) -> None:
+    lab.set("launcher-killed", "vm=default/vm-a")
+    assert lab.place.vm == ""
+
+
+def test_a_guest_that_outlives_its_death_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting.comes_true, "__defaults__", (0.0,))
+    lab.place.deaf = True
+    with pytest.raises(FaultError, match="wanted QEMU of default/vm-a gone: process 77 on worker-1 goes on"):
+        lab.set("launcher-killed", "vm=default/vm-a")
 
 
 def test_a_guest_that_shows_nothing_of_a_fault_is_said(lab: Lab) -> None:
