@@ -11,6 +11,7 @@ import yaml
 
 from lab.access.kinds import POD, Kind, Obj
 from lab.core.undo import UndoStack
+from lab.topology.clean import _one_each
 from lab.topology.debugpods import DebugPods
 from lab.topology.site import Site
 
@@ -59,3 +60,15 @@ def test_a_scenario_after_a_node_went_down_gets_another_pod_there(awaited: list[
     assert client.pods[again.name]["spec"]["nodeName"] == "w1"
     assert other.name == "w3-debug"
     assert awaited == [["w1-debug", "w2-debug"], ["w3-debug"]], "the pod that ended is not waited for"
+
+
+def test_clean_asks_each_node_once_by_a_pod_that_runs_if_there_is_one() -> None:
+    told = [
+        ("a", "w1", "Running"),
+        ("b", "w1", "Failed"),
+        ("c", "w2", "Failed"),
+        ("d", "w3", "Pending"),
+        ("e", "w4", ""),
+    ]
+    pods = [{"metadata": {"name": n}, "spec": {"nodeName": w}, "status": {"phase": p}} for n, w, p in told]
+    assert sorted(pod["metadata"]["name"] for pod in _one_each(pods)) == ["a", "c"]
