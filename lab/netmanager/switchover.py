@@ -8,10 +8,11 @@ new connection, so that a node that cannot be reached is one that has had no wor
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Sequence
 
 from lab.core.deadline import Deadline
-from lab.core.errors import CommandFailed, LabError
+from lab.core.errors import ApiDown, CommandFailed, LabError
 from lab.core.names import unique
 from lab.core.numerals import whole
 from lab.core.wait import Periodic, Seen, wait_until
@@ -24,6 +25,8 @@ FOLDERS = "/run/virtlab-nmcli"
 LOOK_S = 2.0
 """A node that was just cut off gives no answer, and must be looked at again before it is back."""
 REVIVE_S = 30.0
+GONE_S = 60.0
+"""So long an API server may be away that is on the very node."""
 SILENT = "a node without network announces nothing"
 LISTED_S = 20.0
 HOLD_S = 300
@@ -157,24 +160,28 @@ def see_back(
     advice: str,
     revive: Callable[[Deadline], None] = lambda _: None,
 ) -> None:
-    """Have a change taken back and wait until it is, over the very network that comes and goes. Raises WaitTimeout.
+    """Have a change taken back and wait until it is, over the very network that comes and goes.
 
-    *revive* is called while there is no answer: the shell may have ended for good.
+    *revive* is called while there is no answer: the shell may have ended for good. Raises EnvironmentTimeout, and
+    EnvironmentHopeless when that does not reach the API server either.
     """
-    asked = False
+    asked, answered = False, time.monotonic()
 
     def look() -> Seen[None]:
-        nonlocal asked
+        nonlocal asked, answered
         try:
             if not asked:
                 revive(deadline.sub(REVIVE_S))
+                answered = time.monotonic()
                 change.take_back(Deadline.after(LOOK_S))
                 asked = True
             state = change.state(Deadline.after(LOOK_S))
         except LabError as error:
             # Not only the network may have gone, but the node with the sequence that was asked.
             asked = False
-            return Seen(f"no shell there: {error.headline}")
+            gone = isinstance(error, ApiDown) and time.monotonic() - answered > GONE_S
+            silent = f"for {GONE_S:.0f} s there was no API server to ask by" if gone else ""
+            return Seen(f"no shell there: {error.headline}", hopeless=silent)
         return Seen(f"it is {state}", state == RETURNED)
 
     wait_until(node, what, look, deadline=deadline, changes=Periodic(0.3, SILENT), blame="environment", advice=advice)

@@ -7,11 +7,12 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.core.deadline import Deadline
-from lab.core.errors import CommandFailed, EnvironmentTimeout
+from lab.core.errors import ApiDown, CommandFailed, EnvironmentHopeless, EnvironmentTimeout
 from lab.core.result import CommandResult
 from lab.netmanager.switchover import KEPT, RETURNED, SwitchOver, abandoned, going_back, seconds_between, see_back
 
@@ -170,6 +171,20 @@ def test_a_sequence_killed_on_its_way_back_is_started_again(scene: Scene) -> Non
     scene.shell.run = node_goes_down  # type: ignore[method-assign]
     see_back(scene.switch, "w1", "back", deadline=soon(), advice="")
     assert len(looks) > 2
+
+
+def test_a_cluster_that_is_gone_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.netmanager.switchover.GONE_S", 0.5)
+    scene.begin(20)
+
+    def gone(*_: object, **__: object) -> Any:
+        raise ApiDown("an answer of the API server", "refused")
+
+    scene.shell.run = gone  # type: ignore[method-assign]
+    with pytest.raises(EnvironmentHopeless, match="no API server to ask by"):
+        see_back(scene.switch, "w1", "back", deadline=Deadline.after(60), advice="", revive=gone)
+    with pytest.raises(EnvironmentTimeout, match="no shell there"):
+        see_back(scene.switch, "w1", "back", deadline=Deadline.after(2), advice="")
 
 
 def test_it_does_not_give_up_while_the_old_connection_does_not_come_up(scene: Scene) -> None:
