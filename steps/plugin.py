@@ -21,6 +21,7 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 from lab.core import facts, names, trace
 from lab.core.errors import EnvironmentBroken, Inconclusive, LabError, NeedUnmet, UsageError, foremost, verdict_of
 from lab.core.part import Part
+from lab.diagnosis.expect import all_lived_on
 from lab.evidence import versions
 from lab.evidence.ending import look, take
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord, Verdict
@@ -285,8 +286,13 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """A scenario that passed under a fault which was never made says nothing of it. Raises Inconclusive."""
+        """What no step looks at: that its VMs are the ones it began with, and that a fault asked for was made.
+
+        Raises ProductFailure, Inconclusive.
+        """
         yield
+        if (scene := item.stash.get(SCENE, None)) is not None:
+            all_lived_on(scene)
         if self._of(item) is not None and (words := self._unmade(item)):
             raise Inconclusive(f"the fault {words!r} before the scenario's first check", NEVER_MADE, "", MADE_AT_ONCE)
 

@@ -53,7 +53,7 @@ def reached(site: Site, check: Check) -> None:
 
 
 def lived_on(site: Site, guest: GuestVm) -> None:
-    """Raises ProductFailure when the VM that was checked is no more, or another one runs under its name."""
+    """Raises ProductFailure when a VM that was checked is no more, or another one runs under its name."""
     try:
         now = vm.current(site.client, guest.namespace, guest.name)
         same = not guest.uid or now.uid == guest.uid
@@ -68,6 +68,13 @@ def lived_on(site: Site, guest: GuestVm) -> None:
         f"VirtualMachineInstance {guest.namespace}/{guest.name}",
         f"why QEMU ended on {guest.node}: the launcher's log, and the kernel's for a lack of memory",
     )
+
+
+def all_lived_on(scene: Scene) -> None:
+    """Raises as lived_on for a VM of a scenario that was seen to run: one that was started anew answers as well."""
+    for guest in scene.guests.values():
+        if guest.uid:
+            lived_on(scene.site, guest)
 
 
 def _tell(check: Check, wanted: str, held: bool) -> None:

@@ -22,6 +22,7 @@ from lab.core.errors import (
     WaitHopeless,
 )
 from lab.core.result import CommandResult
+from lab.diagnosis.expect import all_lived_on
 from lab.run import Lab
 from lab.target.inventory import load
 from lab.target.segments import Segment
@@ -120,3 +121,18 @@ def test_a_look_that_was_cut_short_with_its_vm_is_a_failure() -> None:
         assert isinstance(told, ProductFailure)
         assert told.found.startswith("VM vm-a ended on w2 during the check: ")
         assert words in told.found
+
+
+def scene_of(cluster: Cluster) -> Scene:
+    seen = GuestVm("vm-a", "demo", VLAN, "02:00:00:20:24:10", ("192.168.24.20",), ["w2"], uid="one")
+    never_ran = GuestVm("vm-b", "demo", VLAN, "02:00:00:20:24:11", ())
+    site = SimpleNamespace(client=cluster)
+    return cast(Scene, SimpleNamespace(guests={"vm-a": seen, "vm-b": never_ran}, site=site))
+
+
+def test_a_vm_that_was_started_anew_between_two_checks_is_a_failure() -> None:
+    all_lived_on(scene_of(Cluster()))
+    with pytest.raises(ProductFailure, match=r"VM vm-a ended on w2 .*: another one is Running on no worker"):
+        all_lived_on(scene_of(Cluster(uid="two")))
+    with pytest.raises(ProductFailure, match="it is no more"):
+        all_lived_on(scene_of(Cluster(uid="")))
