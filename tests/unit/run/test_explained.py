@@ -27,6 +27,7 @@ from lab.run import Lab
 from lab.target.inventory import load
 from lab.target.segments import Segment
 from lab.topology.scene import GuestVm, Scene
+from steps.plugin import SCENE, Run
 
 ROOT = Path(__file__).parents[3]
 VLAN = Segment("VLAN 2024", "192.168.24.1", "192.168.24.0/24", ("192.168.24.20", "192.168.24.99"), "", 2024)
@@ -136,3 +137,11 @@ def test_a_vm_that_was_started_anew_between_two_checks_is_a_failure() -> None:
         all_lived_on(scene_of(Cluster(uid="two")))
     with pytest.raises(ProductFailure, match="it is no more"):
         all_lived_on(scene_of(Cluster(uid="")))
+
+
+def test_the_run_looks_at_that_when_a_scenario_has_passed() -> None:
+    item = SimpleNamespace(stash={SCENE: scene_of(Cluster(uid="two"))})
+    ending = Run.__dict__["pytest_runtest_call"](Run.__new__(Run), item)
+    next(ending)
+    with pytest.raises(ProductFailure, match="another one is Running"):
+        next(ending)
