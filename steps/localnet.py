@@ -12,7 +12,7 @@ from steps.types import sentence
 @given(sentence("the project {name:NET}"))
 def project(scene: Scene, name: str) -> None:
     """The scenario's namespace has that name; it must not be there yet."""
-    scene.project(name)
+    scene.home.rename(name)
 
 
 @given(

@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from lab.access.errors import Rejected
-from lab.access.kinds import NAMESPACE, VMI, Obj
+from lab.access.kinds import VMI, Obj
 from lab.core import facts, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import EnvironmentBroken, LabError, UsageError, WaitHopeless, WaitTimeout
-from lab.core.names import RUN_LABEL, owned, ownership, unique
+from lab.core.errors import LabError, UsageError, WaitHopeless, WaitTimeout
+from lab.core.names import ownership
 from lab.core.result import CommandResult
 from lab.guest.nic import change_mac
 from lab.guest.reach import Kind, open_shell, ways
@@ -25,13 +25,12 @@ from lab.guest.shell import Shell
 from lab.kubevirt import manifest, migration, vm
 from lab.kubevirt.fate import Fate, fate
 from lab.kubevirt.interfaces import VmiState
-from lab.multus import attachment
 from lab.probes.observation import retry_inconclusive
 from lab.probes.ping import PingObservation, ping
 from lab.target.inventory import Segment
 from lab.topology.claimants import asked
 from lab.topology.faults import ScenarioFaults
-from lab.topology.ground import namespace
+from lab.topology.home import Home
 from lab.topology.manifests import Manifests
 from lab.topology.site import Site
 
@@ -39,7 +38,6 @@ START_S = 180.0
 MIGRATE_S = 300.0
 ENDED_S = 60.0
 CHECK_S = 60.0
-GONE_S = 120.0
 INTERVAL_S = 0.2
 MAC = "02:76:6c:00:00:00"
 """For a VM whose manifest names none."""
@@ -100,14 +98,17 @@ class Scene:
     def __init__(self, site: Site, manifests: Manifests, title: str, *, disruptive: bool = False) -> None:
         self.site = site
         self.manifests = manifests
-        self.namespace = unique(title, 40)
+        self.home = Home(site, manifests, title)
         self.guests: dict[str, GuestVm] = {}
         self.outcomes: dict[str, LabError | None] = {}
         """Policy -> how its application ended, where a scenario wants it to fail."""
         self.faults = ScenarioFaults(site.target.faults, site.undo)
         self._disruptive = disruptive
-        self._networks: set[str] = set()
-        self._made = False
+
+    @property
+    def namespace(self) -> str:
+        """Where its things are."""
+        return self.home.name
 
     def policy(self, name: str, *, checked: bool = True) -> None:
         """Make a documented policy the nodes' own, with residents in every VLAN that it maps. Raises as Site."""
@@ -149,7 +150,7 @@ class Scene:
         own. A VM whose network data says ``dhcp4`` gets its address from the segment. With *login* (user, password) its
         user data is left as documented.
         """
-        self._network(nad or nad_name(segment))
+        self.home.network(nad or nad_name(segment))
         self._witness(segment, nad or nad_name(segment))
         index = self.site.next_index(segment)
         document = self.manifests[name]
@@ -165,7 +166,7 @@ class Scene:
 
     def start_as_is(self, name: str, segment: Segment) -> GuestVm:
         """Ask for the VM of manifest *name*, whose NIC needs no attachment, address or MAC address from here."""
-        self._place()
+        self.home.make()
         vm.start(self.site.client, manifest.adapted(self.manifests[name], self._changes([], "", "")))
         self.guests[name] = GuestVm(name, self.namespace, segment, "", ())
         return self.guests[name]
@@ -186,24 +187,6 @@ class Scene:
             memory_mib=image.memory_mib,
             spread=spread,
         )
-
-    def _place(self) -> None:
-        """The scenario's namespace."""
-        client, run = self.site.client, self.site.run_id
-        if not self._made:
-            mine = self.namespace
-            self.site.undo.push(f"namespace {mine}", lambda d: client.delete(NAMESPACE, mine, wait=d))
-            client.create(namespace(mine, run))
-            self._made = True
-
-    def _network(self, name: str) -> None:
-        """An attachment in the scenario's namespace."""
-        client, run = self.site.client, self.site.run_id
-        self._place()
-        if name not in self._networks:
-            nad = attachment.adapted(self.manifests[f"nad-{name}"], namespace=self.namespace)
-            client.create(owned(nad, run))
-            self._networks.add(name)
 
     def guest(self, name: str) -> GuestVm:
         """A VM of this scenario, Running and with somebody logged in on its console; waits when it is not yet.
@@ -367,23 +350,6 @@ class Scene:
         guest = self.guest(name)
         return self.site.client.get(VMI, guest.name, guest.namespace)
 
-    def project(self, name: str) -> None:
-        """Have this scenario's namespace called so, before anything is in it.
-
-        Raises EnvironmentBroken when a namespace of that name is there and no run of virtlab made it.
-        """
-        found = self.site.client.find(NAMESPACE, name)
-        if found is not None and RUN_LABEL not in (found["metadata"].get("labels") or {}):
-            raise EnvironmentBroken(
-                f"the name {name} for a namespace of this run",
-                "a namespace of that name exists, and no run of virtlab made it",
-                self.site.client.server,
-                "remove it, or leave this scenario out",
-            )
-        if found is not None:
-            self.site.client.delete(NAMESPACE, name, wait=Deadline.after(GONE_S))
-        self.namespace = name
-
     def let_go(self) -> None:
         """Close the consoles; all else stays."""
         for guest in self.guests.values():
@@ -394,8 +360,7 @@ class Scene:
         """Let go, heal, and ask for the removal of everything; its end is waited for at the end of the run."""
         self.let_go()
         self.faults.heal()
-        if self._made:
-            self.site.client.delete(NAMESPACE, self.namespace)
+        self.home.leave()
 
 
 def nad_name(segment: Segment) -> str:

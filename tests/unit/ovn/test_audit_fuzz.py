@@ -10,12 +10,13 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.errors import UsageError
 from lab.ovn.audit import Result, run
 from lab.ovn.report import render
+from tests.hostile import few
 from tests.unit.ovn.nbworld import nbctl_json, ovsdb_file, tables
 from tests.unit.ovn.routes_world import World
 from tests.unit.ovn.test_must_gather import bugged, launcher, node, ovnkube_pod
@@ -78,7 +79,7 @@ def answer(paths: list[Path]) -> Result | str:
         return str(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(150)
 @given(st.sampled_from(sorted(BASES)), edits)
 def test_nothing_spoilt_ends_in_anything_but_an_answer(
     tmp_path: Path, base: str, changes: list[tuple[float, str, bytes]]
