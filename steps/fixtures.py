@@ -11,21 +11,21 @@ import pytest
 from lab.run import Lab
 from lab.topology.scene import Scene
 from lab.topology.site import Site
-from steps import plugin
+from steps import running
 
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Lab:
     """The lab of this run, opened by the plugin when the first scenario's needs are looked at."""
-    return plugin.run_of(pytestconfig).lab()
+    return running.run_of(pytestconfig).lab()
 
 
 @pytest.fixture(scope="module")
 def site(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Site]:
     """What the scenarios of one feature share; undone, and compared with what was before, when the last has ended."""
-    run = plugin.run_of(request.config)
+    run = running.run_of(request.config)
     made = lab.feature(request.path.parent.name.replace("_", "-"))
-    request.node.stash[plugin.SITE] = made
+    request.node.stash[running.SITE] = made
     yield made
     if not run.keeps():
         made.close()
@@ -36,8 +36,8 @@ def scene(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Iterator[Scen
     """The scenario's own namespace, VMs and checks; evidence is taken before they go."""
     title = request.node.name.removeprefix("test_").replace("_", "-")
     disruptive = request.node.get_closest_marker("disruptive") is not None
-    manifests, fault = request.node.path.parent / "manifests", plugin.fault_of(request.node)
+    manifests, fault = request.node.path.parent / "manifests", running.fault_of(request.node)
     made = lab.scene(site, f"virtlab-{title}", manifests, disruptive=disruptive, fault=fault)
-    request.node.stash[plugin.SCENE] = made
+    request.node.stash[running.SCENE] = made
     yield made
-    plugin.run_of(request.config).end(request.node, made)
+    running.run_of(request.config).end(request.node, made)

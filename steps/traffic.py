@@ -20,7 +20,7 @@ from lab.kubevirt.migration import Migration
 from lab.topology import disruption
 from lab.topology.scene import Scene
 from lab.topology.traffic import Traffic
-from steps import plugin
+from steps import running
 from steps.types import sentence
 
 
@@ -30,7 +30,7 @@ def traffic(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Traffic]:
     made = Traffic(scene, repeat=request.config.option.repeat)
     yield made
     if made.measurements:
-        plugin.run_of(request.config).keep(request.node, "traffic", document(made))
+        running.run_of(request.config).keep(request.node, "traffic", document(made))
 
 
 ALLOW_POST_COPY = "set the sysctl vm.unprivileged_userfaultfd to 1 on the workers"

@@ -89,10 +89,10 @@ CONFTEST = """
 
 
     def pytest_configure():
-        from steps import plugin
+        from steps import plugin, running
 
-        plugin.Lab = FakeLab
-        plugin.look = lambda *looked, **options: None
+        plugin.Lab = running.Lab = FakeLab
+        running.look = lambda *looked, **options: None
 
 
     @given("a cluster")
@@ -121,9 +121,9 @@ CONFTEST = """
 
     @pytest.fixture(scope="module")
     def site(request):
-        from steps import plugin
+        from steps import running
 
-        request.node.stash[plugin.SITE] = made = SimpleNamespace(forwarded=True)
+        request.node.stash[running.SITE] = made = SimpleNamespace(forwarded=True)
         return made
 
     @then("the networks forward")
