@@ -237,7 +237,8 @@ class PodWorker:
             await self._event("Normal", "Created", f"Created container: {state.name}")
             try:
                 status = await self._once(state, container)
-            except LabError as error:
+            except (LabError, OSError, ValueError) as error:
+                # Words with a NUL in them, or too many: no process can be started with these.
                 state.begin("")
                 status = 128
                 self.log_file(state.name).write("stderr", str(error).encode())
