@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TARGET ?= targets/embedded.yaml
+# Containers often forbid it; then each of some hundred starts of Python here compiles anew what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test lint matrix bench docs lock clean help
 
@@ -10,7 +12,7 @@ run: $(VENV)/locked  ## run every feature on the embedded lab, and stop it
 	@$(BIN)/virtlab run --target $(TARGET)
 
 test: $(VENV)/locked  ## the project's own tests, those on a real lab included
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests -n auto
 
 lint: $(VENV)/locked  ## style, types, import directions
 	@$(BIN)/ruff check .

@@ -34,6 +34,22 @@ def tools() -> None:
     os.environ.update(found.env)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many `-n auto` is."""
+    from tests.handout import workers
+
+    return workers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Who gets which file, where pytest is asked for workers (`-n`)."""
+    from tests.handout import Handout
+
+    return Handout(config, log)
+
+
 @dataclass(frozen=True)
 class RunningLab:
     """A lab of a test's own; `env` names it to every command."""
