@@ -20,7 +20,8 @@ OF_RUN = re.compile(r"^virtlab:\n.*?(?=^\S)", re.MULTILINE | re.DOTALL)
 
 def said(*words: str) -> str:
     """What a command prints on 100 columns, without colours."""
-    env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "VIRTLAB_TARGET": "", "PYTHON_COLORS": "0"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("VIRTLAB_")}
+    env |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHON_COLORS": "0"}
     argv = [sys.executable, "-m", "lab.cli", *words, "--help"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
