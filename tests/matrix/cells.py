@@ -179,3 +179,8 @@ def _made(scenario: ScenarioRecord) -> str:
 def unnoticed(path: Path = CELLS) -> dict[str, str]:
     """Faults that no check may notice, and why. Raises as :func:`load`."""
     return {str(name): str(why) for name, why in yaml.safe_load(path.read_text())["unnoticed"].items()}
+
+
+def unproven(path: Path = CELLS) -> dict[str, str]:
+    """Sentences that no cell turns red by itself, and why. Raises as :func:`load`."""
+    return {str(name): str(why) for name, why in yaml.safe_load(path.read_text())["unproven"].items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from tests.matrix.cells import MISSING, Group, Outcome
 
@@ -67,13 +66,15 @@ def lines(found: Sequence[Outcome], seconds: float) -> list[str]:
     return [*rows, f"{len(found)} cells in {seconds / 60:.0f} min: {said}"]
 
 
-def write(path: Path, found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str) -> None:
-    """The page."""
-    path.write_text(page(found, catalogue, unnoticed, note))
-
-
-def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str], note: str = "") -> str:
-    """Rates with a *note* on the runs, what is not caught, what may not be noticed, each cell's line, the catalogue."""
+def page(
+    found: Sequence[Outcome],
+    catalogue: str,
+    unnoticed: Mapping[str, str],
+    note: str = "",
+    unproven: Mapping[str, str] | None = None,
+) -> str:
+    """Rates with a *note* on the runs, what is not caught, what may not be noticed, sentences without a fault of their
+    own, each cell's line, the catalogue."""
     ran = [o for o in found if o.verdict != MISSING]
     said = f"{len(ran)} of {len(found)} cells ran, {_last(ran)}in {sum(o.seconds for o in ran) / 60:.0f} minutes."
     rows = [HEAD, f"{said} {note}".rstrip(), "", "| Rate | Cells |", "|---|---|"]
@@ -88,6 +89,9 @@ def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str],
         rows += ["", "## Not run", "", *left]
     rows += ["", "## What no check may notice", ""]
     rows += [f"- `{name}`: {why}" for name, why in sorted(unnoticed.items())]
+    if unproven:
+        rows += ["", "## Sentences that no fault turns red alone", ""]
+        rows += [f"- *{_BRACED.sub(_name, text)}*: {why}" for text, why in unproven.items()]
     rows += ["", BY_EYE.rstrip()]
     for scenario in dict.fromkeys(o.scenario for o in ran):
         rows += ["", f"## {scenario}", "", *_table([o for o in ran if o.scenario == scenario])]
@@ -95,6 +99,11 @@ def page(found: Sequence[Outcome], catalogue: str, unnoticed: Mapping[str, str],
     return "\n".join(rows)
 
 
+def _name(braced: re.Match[str]) -> str:
+    return braced[1]
+
+
+_BRACED = re.compile(r"{(\w+).*?}")
 _ROW = re.compile(r"^\| `(?P<fault>[^`]+)` \| (?P<verdict>\w+) \| (?P<rest>.*) \|$")
 
 

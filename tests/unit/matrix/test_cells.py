@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import parse
 import pytest
 
 from lab.embedded.errors import UsageError
-from lab.embedded.faults.catalogue import FAULTS, find, parse
+from lab.embedded.faults.catalogue import FAULTS, find
+from lab.embedded.faults.catalogue import parse as words_of
 from lab.evidence.record import RunRecord, ScenarioRecord, StepRecord
+from steps.types import TYPES
 from tests.matrix import cells, table
 from tests.matrix.cells import Cell, Group
 
@@ -88,7 +92,7 @@ def test_what_passes_that_should_not_what_fails_that_should_not_and_what_never_r
 def test_every_cell_names_a_fault_of_the_catalogue_with_its_parameters(cell: Cell) -> None:
     for words in cell.fault.removeprefix("start:").split(" + "):
         name, *arguments = words.split()
-        parse(find(name), arguments)
+        words_of(find(name), arguments)
 
 
 def test_every_fault_of_the_catalogue_must_be_noticed_somewhere_or_it_is_written_why_not() -> None:
@@ -143,3 +147,27 @@ def test_a_page_keeps_what_the_last_runs_have_not() -> None:
     assert "3 of 3 cells ran, 1 of them for the last time in" in table.page(again, "", {})
     named = replace(GROUP, cells=(replace(RED, cause=("not said",)), GREEN, MISSED))
     assert table.onto(page, [named], judged())[0].words == ("not said",)
+
+
+ROOT = Path(__file__).parents[3]
+SENTENCE = re.compile(r'^@(?:then|when)\((?:sentence\()?"(.*?)"\)', re.M)
+STEPS = [text for name in ("probes", "traffic") for text in SENTENCE.findall((ROOT / f"steps/{name}.py").read_text())]
+RED_ALONE = {cell.red for group in cells.load() for cell in group.cells if cell.red}
+
+
+@pytest.mark.parametrize("text", STEPS)
+def test_each_sentence_on_looks_and_traffic_is_red_by_a_cell_of_its_own_or_it_is_written_why_not(text: str) -> None:
+    sentence = parse.compile(text, extra_types=TYPES)
+    turned = [red for red in RED_ALONE if sentence.parse(red) is not None]
+    assert bool(turned) is not (text in cells.unproven()), text
+
+
+def test_what_must_be_red_is_a_sentence_of_the_scenario_that_the_cell_runs() -> None:
+    feature = (ROOT / "tests/matrix/sentences/sentences.feature").read_text()
+    for group in cells.load():
+        body = feature.partition(f"Scenario: {group.scenario}\n")[2].partition("Scenario:")[0]
+        assert [cell.red for cell in group.cells if cell.red and f" {cell.red}\n" not in body] == []
+
+
+def test_no_reason_is_for_a_sentence_that_is_none() -> None:
+    assert set(cells.unproven()) <= set(STEPS)
