@@ -228,6 +228,7 @@ class Scene:
 
     def over_ssh(self, name: str, commands: Sequence[str]) -> list[CommandResult]:
         """The same over SSH. Raises as session() and Shell.run."""
+        self._ready(name)
         shell = self.session(name)
         try:
             return [shell.run(["sh", "-c", line], deadline=Deadline.after(CHECK_S)) for line in commands]
@@ -235,8 +236,13 @@ class Scene:
             shell.close()
 
     def session(self, name: str) -> Shell:
-        """A new SSH connection to a guest, for the caller to close. Raises GuestUnreachable naming every way tried."""
-        return self._shell(self._ready(name), "ssh", CHECK_S)
+        """A new SSH connection to a guest, for the caller to close. Raises GuestUnreachable naming every way tried.
+
+        It is no check yet: a fault that is armed comes when something is to be seen over it.
+        """
+        guest = self.guest(name)
+        self.site.settle()
+        return self._shell(guest, "ssh", CHECK_S)
 
     def ping_gateway(self, name: str, segment: Segment) -> Check:
         """What a VM sees of the gateway of a segment."""
