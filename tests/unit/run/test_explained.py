@@ -27,7 +27,7 @@ from lab.run import Lab
 from lab.target.inventory import load
 from lab.target.segments import Segment
 from lab.topology.scene import GuestVm, Scene
-from steps.plugin import SCENE, Run
+from steps.running import SCENE, Run
 
 ROOT = Path(__file__).parents[3]
 VLAN = Segment("VLAN 2024", "192.168.24.1", "192.168.24.0/24", ("192.168.24.20", "192.168.24.99"), "", 2024)
