@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 
 from lab.embedded.host.tools import find_tools
 from lab.embedded.lifecycle.layout import cache_dir
-from tests import wire
+from tests import turns, wire
 
 ROOT = Path(__file__).resolve().parent.parent
 # As a person has it: a lab finds its tools itself.
@@ -48,6 +48,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from tests.handout import Handout
 
     return Handout(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Where there are workers, each test waits for its turn."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tests.conftest import RunningLab
 from tests.harness.switchcapture import Capture, Echo, longest_gap_ms
 from tests.opened import traffic_scene
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.alone]
 MIGRATIONS, CUTS = 10, 20
 NEAR_MS, INTERVAL_MS, CUT_MS = 15, 10, 100
 GATEWAY, PORT = "192.168.24.1", "p.2024"
