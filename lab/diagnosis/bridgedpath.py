@@ -36,6 +36,8 @@ def _port(vm: str, mac: str, node: str, bridge: LinuxBridge, ports: tuple[Bridge
     only, wrong = (bridge.allowed or {}).get(port.name, ""), ""
     if only and only != mac:
         wrong = f"{node}: macspoofchk lets only {only} in by {port.name}, and {vm} sends from {mac}"
+    elif port.state == "disabled":
+        wrong = f"{node}: {port.name}, the port of {vm} on {bridge.name}, is disabled: it forwards nothing"
     elif port.state in HELD:
         wrong = f"spanning tree on {node} does not forward yet: {port.name} of {bridge.name} is {port.state}"
     said = f"{port.state}" + (f", only {only}" if only else "") + (f", VLANs {port.vlans}" if port.vlans else "")

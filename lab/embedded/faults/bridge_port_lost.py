@@ -11,7 +11,7 @@ from lab.embedded.errors import FaultError, UsageError
 from lab.embedded.faults.site import Runner, Site, one_of
 
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
-HOW = ("unplugged", "blocking")
+HOW = ("unplugged", "disabled")
 FORWARDING = "forwarding"
 
 
@@ -32,7 +32,7 @@ class BridgePortLost:
         if how == "unplugged":
             await run(["ip", "link", "set", port, "nomaster"])
         else:
-            await run(["bridge", "link", "set", "dev", port, "state", "4"])
+            await run(["bridge", "link", "set", "dev", port, "state", "0"])
         if await self._forwards(run, bridge, port):
             raise FaultError(f"wanted {port} {how} on {node}", f"it is a port of {bridge} and forwards")
         return {"port": port}
