@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,9 @@ from lab.embedded.faults.port_filtered import PortFiltered
 from lab.embedded.faults.site import Runner, Site
 from lab.embedded.faults.spoof_check_stale import STALE, SpoofCheckStale
 from lab.embedded.model.kinds import Kind
+
+PARTS = Path(__file__).with_name("partsbroken.py")
+"""Faults on real parts, in namespaces of their own."""
 
 
 class Filter:
@@ -260,3 +266,21 @@ def test_faults_in_a_guest_are_lines_of_shell_with_their_arguments() -> None:
     with pytest.raises(UsageError, match="an IPv4 address"):
         AddressChanged().breaking({"vm": "demo/a", "address": "no"})
     assert "/written" in MemoryDecays().breaking({"vm": "demo/a"})
+
+
+@pytest.mark.lab
+def test_a_real_bridge_and_a_real_packet_filter_are_broken_and_mended_and_what_is_read_of_them_says_so() -> None:
+    done = subprocess.run(
+        ["unshare", "-Urnm", sys.executable, PARTS], capture_output=True, text=True, timeout=60, check=False,
+        cwd=PARTS.parents[3],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    own = "forwarding, only 02:00:00:20:24:0a"
+    assert json.loads(done.stdout) == {
+        "disabled": ["worker-1: port, the port of vm-a on br1, is disabled: it forwards nothing", "forwarding"],
+        "unplugged": ["br1 has learned 02:00:00:20:24:0a on none of its ports", "forwarding"],
+        "stale": [f"worker-1: macspoofchk lets only {STALE} in by port, and vm-a sends from 02:00:00:20:24:0a", own],
+        "lost": "its packet filter has no rule of macspoofchk for port, port on br1 takes any address in",
+        "filtered": ["drops", "drops", ""],
+        "hijacked": [503, "leads away", ""],
+    }
