@@ -171,3 +171,9 @@ def test_what_must_be_red_is_a_sentence_of_the_scenario_that_the_cell_runs() -> 
 
 def test_no_reason_is_for_a_sentence_that_is_none() -> None:
     assert set(cells.unproven()) <= set(STEPS)
+
+
+@pytest.mark.parametrize("cell", [cell for group in cells.load() for cell in group.cells], ids=lambda c: c.fault)
+def test_a_cause_names_only_what_its_fault_is_made_with(cell: Cell) -> None:
+    known = cells.values(cell.fault.removeprefix("start:"))
+    assert [word for word in cell.cause for name in re.findall(r"{(\w+)}", word) if name not in known] == []
