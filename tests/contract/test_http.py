@@ -81,6 +81,18 @@ def test_unknown_fields_are_warned_of(http: Http, namespace: str) -> None:
     assert answer.headers["Warning"] == '299 - "unknown field \\"spec.nonsense\\""'
 
 
+def test_warnings_do_not_fill_an_answer(http: Http, namespace: str) -> None:
+    """Python's http.client gives up at 100 headers."""
+    body = {"metadata": {"name": "many"}, **{f"nonsense{n}": {} for n in range(300)}}
+    answer = http.send("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
+    assert answer.status == 201
+    assert 1 < len(answer.headers.getlist("Warning")) <= 100
+    body = {"metadata": {"name": "long"}, **{f"{n}" + "x" * 3000: {} for n in range(9)}}
+    answer = http.send("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
+    assert answer.status == 201
+    assert sum(map(len, answer.headers.getlist("Warning"))) < 5000
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -67,9 +67,17 @@ def respond(
     return response
 
 
+WARNING_RUNES, MOST_WARNINGS = 4096, 64
+"""Of one answer: the first is upstream's, and Python's clients read no answer of more than 100 headers."""
+
+
 def add_warnings(response: web.StreamResponse, warnings: list[str]) -> None:
-    for text in warnings:
-        clean = "".join(char if char.isprintable() else " " for char in text)
+    left = WARNING_RUNES
+    for text in warnings[:MOST_WARNINGS]:
+        clean = "".join(char if char.isprintable() else " " for char in text)[:left]
+        left -= len(clean)
+        if not clean:
+            break
         quoted = clean.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
 
