@@ -13,7 +13,7 @@ from lab.embedded.faults.site import Site, gateway, host_port, vlan_of
 
 
 class NdSpoofed(SwitchFlows):
-    """The switch puts the wrong address into the gateway's answers, and hands on to it what is sent there."""
+    """The switch puts the wrong address into what the gateway answers and asks, and hands on to it what goes there."""
 
     name = "nd-spoofed"
     layer = "fabric"
@@ -25,5 +25,7 @@ class NdSpoofed(SwitchFlows):
         own = (await site.outside(host)(["cat", "/sys/class/net/eth0/address"])).strip()
         return (
             f"priority=300,in_port={host_port(vlan)},icmp6,icmp_type=136,actions=set_field:{NOBODY}->nd_tll,NORMAL",
+            # Who is asked learns from the question, too.
+            f"priority=300,in_port={host_port(vlan)},icmp6,icmp_type=135,actions=set_field:{NOBODY}->nd_sll,NORMAL",
             f"priority=300,dl_vlan={vlan},dl_dst={NOBODY},actions=set_field:{own}->eth_dst,NORMAL",
         )
