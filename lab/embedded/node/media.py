@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,11 @@ async def prepare(kube: Kube, vmi: Obj, disks: tuple[Disk, ...], folder: Path) -
                 scratch.truncate(disk.size)
         fresh.replace(path)
     return files
+
+
+def forget(folder: Path) -> None:
+    """Remove the files of a VMI that is gone: nobody starts it again, and what its user data says is secret."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _cloudinit(kube: Kube, vmi: Obj, volume: Obj) -> bytes:

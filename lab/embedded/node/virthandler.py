@@ -93,11 +93,13 @@ class VirtHandler:
         return next((vmi for vmi in self.vmis.items.values() if vmi["metadata"]["uid"] == uid), None)
 
     async def _work(self, uid: str) -> None:
-        wake = self._wake[uid]
+        wake, known = self._wake[uid], False
         while True:
             wake.clear()
             again = False
             vmi = self._find(uid)
+            # A launcher alone proves nothing: whose it is says a label, which anybody may write.
+            known = known or vmi is not None
             try:
                 again = await self._look(uid, vmi)
             except (KubeError, LabError, OSError) as error:
@@ -107,6 +109,8 @@ class VirtHandler:
                 log.exception("VMI %s", uid)
                 again = True
             if vmi is None and uid not in self.guests and not wake.is_set():
+                if known:
+                    media.forget(self.ctx.state / "guests" / uid)
                 del self._workers[uid], self._wake[uid]
                 return
             with contextlib.suppress(TimeoutError):
