@@ -44,7 +44,10 @@ def taken(lab: RunningLab, client: Client) -> tuple[Sample, Counter[str]]:
     held = sum(victims.open_files(pid) for pid in everything)
     guests = [pid for pid in everything if victims.name_of(pid).startswith("qemu")]
     own = {pid: victims.memory(pid) for pid in set(everything) - set(guests)}
-    files = sum(len(found) for _, _, found in os.walk(victims.folder(lab)))
+    kept = [name for _, _, found in os.walk(victims.folder(lab)) for name in found]
+    # What a guest said is kept until the lab is purged, as logs are.
+    consoles = sum(name.endswith(".console.log") for name in kept)
+    files = len(kept) - consoles
     nodes = [pid for pid in everything if victims.is_node(lab, pid)]
     files += sum(len(found) for pid in nodes for _, _, found in os.walk(f"/proc/{pid}/root/run"))
     logs = sum(path.stat().st_size for path in (victims.folder(lab) / "logs").iterdir())
@@ -55,7 +58,7 @@ def taken(lab: RunningLab, client: Client) -> tuple[Sample, Counter[str]]:
         "listening ports": float(sum(victims.listening(pid) for pid in victims.one_of_each_network(everything))),
         "memory, MiB": sum(own.values()) / 2**20, "API server's memory, MiB": own[server] / 2**20,
         "guests' memory, MiB": sum(victims.memory(pid) for pid in guests) / 2**20,
-        "logs, MiB": logs / 2**20, "objects": float(objects),
+        "logs, MiB": logs / 2**20, "logs of consoles": float(consoles), "objects": float(objects),
     }  # fmt: skip
     return sample, names
 
