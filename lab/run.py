@@ -124,8 +124,9 @@ class Lab:
     def explained(self, error: BaseException, scene: Scene | None = None) -> BaseException:
         """*error*, or the same as the environment's fault when a worker of the start is not Ready any more.
 
-        What could not be observed is a failure when a VM of the scenario has ended meanwhile. An API that refuses us,
-        or does not answer this either, explains itself; where a guest's stream ended alone, the guest is named.
+        What was missed or could not be observed is laid to a VM of the scenario that has ended meanwhile. An API that
+        refuses us, or does not answer this either, explains itself; where a guest's stream ended alone, the guest is
+        named.
         """
         if isinstance(error, AccessDenied) or not isinstance(error, LabError | AssertionError):
             return error
@@ -280,7 +281,8 @@ def _words(spec: str) -> list[str]:
 
 def _of_guests(error: BaseException, scene: Scene) -> LabError | None:
     """What a scenario's VMs have to do with an error of a cluster that answers."""
-    if isinstance(error, Inconclusive):
+    if isinstance(error, Inconclusive | ProductFailure):
+        # Whatever was missed then, and whoever is blamed for it, a guest that is no more can have no part in.
         return _ended(scene)
     if isinstance(error, WaitHopeless):
         _explain_move(error, scene)

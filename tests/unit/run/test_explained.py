@@ -145,3 +145,11 @@ def test_the_run_looks_at_that_when_a_scenario_has_passed() -> None:
     next(ending)
     with pytest.raises(ProductFailure, match="another one is Running"):
         next(ending)
+
+
+def test_what_a_vm_that_ended_did_not_do_is_laid_to_its_end() -> None:
+    silent = ProductFailure("VM vm-a to have a lease", "its DHCP server is silent, or it did not ask")
+    assert explained(Cluster(), silent) is silent
+    told = explained(Cluster(uid="two"), silent)
+    assert isinstance(told, ProductFailure)
+    assert "VM vm-a ended on w2 during the check: another one is Running" in str(told)
