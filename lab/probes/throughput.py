@@ -29,7 +29,7 @@ _TOOK = re.compile(r"^took (\d{1,18}(?:\.\d+)?) (\d{1,18}(?:\.\d+)?)$", re.M)
 SINK = r"""
 port=$1; shift
 mkfifo hold || exit 1
-{ "$@" <>hold | wc -c | sed 's/^ */arrived /'; } &
+{ "$@" <>hold & echo $! >pids; wait; } | wc -c | sed 's/^ */arrived /' &
 hex=$(printf %04X "$port")
 until grep -q ":$hex 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null; do sleep 0.05; done
 echo up

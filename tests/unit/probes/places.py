@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab.core import process
 from lab.core.deadline import Deadline
 from lab.core.result import CommandResult
 
+GONE_S = 5.0
 IPUTILS = """#!{python}
 import signal, sys, time
 if "-V" in sys.argv: sys.exit(print("ping from iputils 20221126"))
@@ -87,5 +90,16 @@ class Here:
         pass
 
     def left(self) -> list[str]:
-        """Folders that a probe left behind."""
-        return [path.name for path in self.programs.glob("virtlab-probe.*")]
+        """What a probe left behind: folders, and programs in them once those that are killed had time to be gone."""
+        end = time.monotonic() + GONE_S
+        while (found := self._left()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
+
+    def _left(self) -> list[str]:
+        found = [path.name for path in self.programs.glob("virtlab-probe.*")]
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (folder / "cwd").readlink().is_relative_to(self.programs):
+                    found.append((folder / "cmdline").read_text().replace("\0", " ").strip())
+        return found
