@@ -21,6 +21,7 @@ from lab.core.errors import (
     ApiDown,
     EnvironmentBroken,
     EnvironmentTimeout,
+    GuestEnded,
     GuestUnreachable,
     Inconclusive,
     LabError,
@@ -281,6 +282,8 @@ def _words(spec: str) -> list[str]:
 
 def _of_guests(error: BaseException, scene: Scene) -> LabError | None:
     """What a scenario's VMs have to do with an error of a cluster that answers."""
+    if isinstance(error, GuestEnded):
+        return None
     if isinstance(error, Inconclusive | ProductFailure):
         # Whatever was missed then, and whoever is blamed for it, a guest that is no more can have no part in.
         return _ended(scene)

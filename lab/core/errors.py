@@ -113,6 +113,10 @@ class ProductFailure(LabError, AssertionError):
     verdict: ClassVar[Verdict] = "failed"
 
 
+class GuestEnded(ProductFailure):
+    """What the product did ended a guest: nobody need find out what became of it."""
+
+
 class WaitTimeout(LabError):
     """A state was not reached in time.
 

@@ -15,7 +15,7 @@ from lab.access.errors import ApiError
 from lab.access.kinds import NODE, POD, VMI, VMIM, Obj
 from lab.core import clock, trace
 from lab.core.deadline import Deadline
-from lab.core.errors import Inconclusive, ProductFailure, WaitHopeless
+from lab.core.errors import GuestEnded, Inconclusive, ProductFailure, WaitHopeless
 from lab.core.wait import Seen, Signal, wait_until
 from lab.kubevirt.migration import FAILED, Migration, arrived, ended, hopeless, request, wait_over
 from lab.kubevirt.timeline import DONE, PRE_COPY, Recorder, Timeline, phase
@@ -150,7 +150,8 @@ def evict(client: Client, namespace: str, name: str, *, deadline: Deadline) -> M
     """Evict a guest's pod as `kubectl drain` does, and follow the migration that this brings about.
 
     Raises:
-        ProductFailure: the eviction was allowed, and so the guest is killed; or the guest is not where it should be.
+        GuestEnded: the eviction was allowed, and so the guest is killed.
+        ProductFailure: the guest is not where it should be.
         WaitHopeless, WaitTimeout: as a migration's.
     """
     before, began, phases = client.get(VMI, name, namespace), time.monotonic(), Recorder(clock.now())
@@ -185,7 +186,7 @@ def _ask(client: Client, namespace: str, pod: str, name: str) -> None:
             raise
         trace.note(f"VM {name}", f"its eviction: {refusal.message}")
         return
-    raise ProductFailure(
+    raise GuestEnded(
         f"the eviction of pod {namespace}/{pod} to be refused, and its guest migrated instead",
         "it was allowed",
         f"VM {namespace}/{name}",

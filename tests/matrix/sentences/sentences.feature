@@ -35,10 +35,10 @@ Feature: Sentences on looks and on traffic
     Given the policy ovs-br1-vlan-trunk is applied without spanning tree
     And a VM vm-a on VLAN 2024
     And vm-a keeps writing to 8 MiB of its memory
-    And migrations may slow the guest down, and send 24Mi per second
+    And migrations may slow the guest down, and send 8Mi per second
     And the gateway of VLAN 2024 pings vm-a all the time
     When vm-a migrates to another worker under this traffic
-    Then vm-a was sent at no more than 24Mi per second
+    Then vm-a was sent at no more than 8Mi per second
     And the migration was made by pre-copy with auto-converge
     And vm-a reads from its memory what it wrote
 

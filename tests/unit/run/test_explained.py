@@ -16,6 +16,7 @@ from lab.core.errors import (
     AccessDenied,
     ApiDown,
     EnvironmentBroken,
+    GuestEnded,
     GuestUnreachable,
     Inconclusive,
     ProductFailure,
@@ -153,3 +154,8 @@ def test_what_a_vm_that_ended_did_not_do_is_laid_to_its_end() -> None:
     told = explained(Cluster(uid="two"), silent)
     assert isinstance(told, ProductFailure)
     assert "VM vm-a ended on w2 during the check: another one is Running" in str(told)
+
+
+def test_what_is_said_to_have_ended_a_vm_stays_as_it_is() -> None:
+    evicted = GuestEnded("the eviction of pod demo/virt-launcher-vm-a to be refused", "it was allowed")
+    assert explained(Cluster(uid="two"), evicted) is evicted
