@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
@@ -32,6 +33,9 @@ def tools() -> None:
     """The lab's tools on PATH, for everything that a test starts."""
     found = find_tools(cache_dir(), progress=lambda line: print(line, file=sys.stderr))
     os.environ.update(found.env)
+    # A shell starts what runs in its background deaf to Ctrl-C, and so would be whatever a test interrupts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -25,7 +25,7 @@ from tests.opened import traffic_scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.alone]
 MIGRATIONS, CUTS = 10, 20
-NEAR_MS, INTERVAL_MS, CUT_MS = 15, 10, 100
+NEAR_MS, LATE_MS, INTERVAL_MS, CUT_MS = 15, 100, 10, 100
 GATEWAY, PORT = "192.168.24.1", "p.2024"
 
 
@@ -71,7 +71,7 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
         real = longest_gap_ms(passed(echoes, address, GATEWAY), INTERVAL_MS)
         seen = longest_gap_ms(passed(echoes, GATEWAY, address), INTERVAL_MS)
         outside.append(abs(from_gateway.longest_gap_ms - real))
-        inside.append(abs(from_guest.longest_gap_ms - seen))
+        inside.append(from_guest.longest_gap_ms - seen)
         # What a guest's clock may have lost unseen, and how late its programs run, is stated: no verdict is green or
         # red within it.
         allowed.append(NEAR_MS + from_guest.gap_error_ms)
@@ -81,8 +81,10 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
             f"{from_guest.remarks}"
         )
     assert max(outside) <= NEAR_MS, outside
-    # On a machine that has other work too, what stamps an emulated guest's answers is late by more than a round trip.
-    assert sum(a <= b for a, b in zip(inside, allowed, strict=True)) >= MIGRATIONS - 3, (inside, allowed)
+    # A guest's program sees an answer after it has passed the switch: an emulated one translates its code anew on the
+    # target first. How long that takes, the machine's other work decides, so that some may be off by more.
+    true = [-limit <= off <= limit + LATE_MS for off, limit in zip(inside, allowed, strict=True)]
+    assert sum(true) >= MIGRATIONS - 2, (inside, allowed)
 
 
 @dataclass(frozen=True)
