@@ -5,6 +5,7 @@ So a host in the middle does it: it passes on what it gets, and whoever only pin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from lab.embedded.faults.arp_wrong import NOBODY
@@ -22,7 +23,8 @@ class NdSpoofed(SwitchFlows):
 
     async def flows(self, site: Site, arguments: Mapping[str, str]) -> Sequence[str]:
         host, vlan = gateway(site, arguments), vlan_of(arguments)
-        own = (await site.outside(host)(["cat", "/sys/class/net/eth0/address"])).strip()
+        # /sys of an outside host is the machine's: its eth0 is another one.
+        own = json.loads(await site.outside(host)(["ip", "-j", "link", "show", "eth0"]))[0]["address"]
         return (
             f"priority=300,in_port={host_port(vlan)},icmp6,icmp_type=136,actions=set_field:{NOBODY}->nd_tll,NORMAL",
             # Who is asked learns from the question, too.

@@ -39,6 +39,8 @@ class Place:
                 return "".join(f" {flow}\n" for flow in self.flows)
             case ["ip", "-o", "-4", "addr", "show", "dev", "eth0"]:
                 return "2: eth0    inet 192.168.24.1/24 scope global eth0\n"
+            case ["ip", "-j", "link", "show", "eth0"]:
+                return '[{"ifname": "eth0", "address": "c6:d0:5e:ae:bb:72"}]'
             case ["sh", "-c", script, "sh", text, file, _] if "kill -HUP" in script:
                 self.files[file] = text
                 self.files |= {} if self.deaf else {str(TAKEN): text}
@@ -94,6 +96,16 @@ def test_the_wrong_arp_answer_names_the_gateways_address_and_spares_the_gateway_
     assert own.endswith("actions=NORMAL")
     assert "dl_vlan=2024,arp,arp_op=1,arp_tpa=192.168.24.1" in answer
     assert answer.endswith("set_field:192.168.24.1->arp_spa,IN_PORT")
+    lab.heal()
+    assert lab.place.flows == []
+
+
+def test_what_goes_to_the_wrong_neighbour_is_handed_on_to_the_gateways_own_nic(lab: Lab) -> None:
+    lab.set("nd-spoofed", "vlan=2024")
+    answers, asks, through = lab.place.flows
+    assert "in_port=p.2024,icmp6,icmp_type=136,actions=set_field:02:00:00:00:de:ad->nd_tll,NORMAL" in answers
+    assert "in_port=p.2024,icmp6,icmp_type=135,actions=set_field:02:00:00:00:de:ad->nd_sll,NORMAL" in asks
+    assert "dl_dst=02:00:00:00:de:ad,actions=set_field:c6:d0:5e:ae:bb:72->eth_dst,NORMAL" in through
     lab.heal()
     assert lab.place.flows == []
 
