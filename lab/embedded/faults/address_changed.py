@@ -28,4 +28,4 @@ class AddressChanged(InGuest):
 
     def looking(self, arguments: Mapping[str, str]) -> str:
         other = address_of(arguments["address"])
-        return f"{ADDRESSES.replace('echo $a', f'case $a in {other}) echo $a;; esac')}"
+        return ADDRESSES.replace("echo $a", f"case $a in {other}) echo $a;; esac")

@@ -38,6 +38,6 @@ class EvictionUnguarded:
             before, own["clientConfig"]["url"] = str(own["clientConfig"]["url"]), url
             await kube.patch(VALIDATING_WEBHOOK, CONFIGURATION, None, {"webhooks": hooks})
             found = (await kube.get(VALIDATING_WEBHOOK, CONFIGURATION))["webhooks"]
-            if url not in [hook["clientConfig"].get("url") for hook in found]:
+            if url not in [hook["clientConfig"].get("url") for hook in found if hook["name"] == HOOK]:
                 raise FaultError(f"wanted the webhook {HOOK} at {url}", f"the API server has {found}")
         return before

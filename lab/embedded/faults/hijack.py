@@ -18,6 +18,7 @@ START = """
 echo $!
 """
 COMMAND = 'tr "\\0" " " <"/proc/$1/cmdline" 2>/dev/null || true'
+END = 'kill "$1" 2>/dev/null || true'
 LISTENS = 'hex=$(printf ":%04X " "$1"); cat /proc/net/tcp /proc/net/udp | grep -c "$hex" || true'
 
 
@@ -47,6 +48,8 @@ class Hijacked:
             return (await run(["sh", "-c", LISTENS, "sh", str(self.port)])).strip() not in ("", "0")
 
         if not await comes_true(listens):
+            # Nobody heals what was not set.
+            await run(["sh", "-c", END, "sh", pid])
             raise FaultError(f"wanted somebody else on port {self.port} of {host}", "nobody listens there")
         await run(["nft", f"add table ip {self.table}"])
         await run(["nft", f"add chain ip {self.table} in {{ type nat hook prerouting priority -100; }}"])
@@ -62,7 +65,7 @@ class Hijacked:
         if self.table in await run(["nft", "list", "tables"]):
             await run(["nft", f"delete table ip {self.table}"])
         if await self._runs(run, pid):
-            await run(["kill", pid])
+            await run(["sh", "-c", END, "sh", pid])
 
         async def gone() -> bool:
             return not await self._runs(run, pid)

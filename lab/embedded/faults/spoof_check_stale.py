@@ -29,12 +29,12 @@ class SpoofCheckStale:
     async def inject(self, site: Site, arguments: Mapping[str, str]) -> dict[str, Any]:
         node = one_of("a worker", arguments["node"], site.nodes)
         run = site.node(node)
-        saved = [[chain, mac] for chain, mac, _, _ in await self._rules(run)]
-        for chain, _, rest, handle in await self._rules(run):
+        rules = await self._rules(run)
+        for chain, _, rest, handle in rules:
             await self._replace(run, chain, handle, STALE, rest)
         if wrong := [mac for _, mac, _, _ in await self._rules(run) if mac != STALE]:
             raise FaultError(f"wanted every spoof check of {node} for {STALE}", f"there are some for {wrong}")
-        return {"rules": saved}
+        return {"rules": [[chain, mac] for chain, mac, _, _ in rules]}
 
     async def heal(self, site: Site, arguments: Mapping[str, str], saved: Mapping[str, Any]) -> None:
         """Chains of pods that went meanwhile are not put back."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import FaultError, UsageError
+from lab.embedded.faults import waiting
 from lab.embedded.faults.acl_drops import blocks
 from lab.embedded.faults.address_changed import AddressChanged
 from lab.embedded.faults.eviction_unguarded import HOOK, NOBODY, EvictionUnguarded
@@ -30,7 +31,10 @@ PARTS = Path(__file__).with_name("partsbroken.py")
 
 
 class Filter:
-    """``nft`` of one place, and processes that can be started and killed; ``deaf`` keeps no rule."""
+    """``nft`` of one place, and processes that can be started and killed; ``deaf`` keeps no rule, and what is started
+    while it is ``mute`` listens nowhere."""
+
+    mute = False
 
     def __init__(self, *, deaf: bool = False) -> None:
         self.chains: dict[str, list[str]] = {}
@@ -48,11 +52,11 @@ class Filter:
                 self.running["42"] = " ".join(rest)
                 return "42\n"
             case ["sh", "-c", script, "sh", "8053"] if "/proc/net" in script:
-                return "1\n" if self.running else "0\n"
+                return "1\n" if self.running and not self.mute else "0\n"
             case ["sh", "-c", script, "sh", pid] if "cmdline" in script:
                 return self.running.get(pid, "")
-            case ["kill", pid]:
-                self.running.pop(pid)
+            case ["sh", "-c", script, "sh", pid] if script.startswith("kill"):
+                self.running.pop(pid, None)
                 return ""
         raise AssertionError(argv)
 
@@ -131,6 +135,15 @@ def test_names_are_led_away_to_a_server_that_goes_when_it_is_healed() -> None:
     assert place.running["42"].startswith("dnsmasq --no-daemon")
     asyncio.run(NamesHijacked().heal(site(place), arguments, saved))
     asyncio.run(NamesHijacked().heal(site(place), arguments, saved))
+    assert (place.running, place.tables) == ({}, set())
+
+
+def test_a_server_that_does_not_come_up_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting.comes_true, "__defaults__", (0.0,))
+    place = Filter()
+    place.mute = True
+    with pytest.raises(FaultError, match="wanted somebody else on port 8053 of gateway-2024: nobody listens there"):
+        asyncio.run(NamesHijacked().inject(site(place), {"vlan": "2024", "ports": "53-53"}))
     assert (place.running, place.tables) == ({}, set())
 
 
