@@ -45,6 +45,8 @@ class Guest:
         self.progress: Progress | None = None
         self.sent = ""
         """UID of the last migration this node began as the source."""
+        self.sending: asyncio.Task[None] | None = None
+        """The source's side of it, which ends this QEMU when the guest has left."""
         self.stopping = False
         self.status: int | None = None
         """Exit status of QEMU once it ended."""

@@ -73,21 +73,33 @@ async def _until_taken_over(ctx: NodeContext, vmi: Obj) -> None:
     """The stopped guest is kept, and with it the pod, until the VMI is the target's.
 
     A pod that ended while the VMI still names this node would make the VMI not Ready in the middle of the switch."""
-    key = f"{vmi['metadata']['namespace']}/{vmi['metadata']['name']}"
     with contextlib.suppress(TimeoutError):
         await ctx.informers.get(VMI).wait_for(
-            lambda items: taken_over(items.get(key), ctx.node.name), TAKE_OVER_SECONDS
+            lambda items: taken_over(items.get(_key(vmi)), ctx.node.name), TAKE_OVER_SECONDS
         )
+
+
+def _key(vmi: Obj) -> str:
+    return f"{vmi['metadata']['namespace']}/{vmi['metadata']['name']}"
 
 
 def taken_over(vmi: Obj | None, here: str) -> bool:
     """Whether a VMI that a node has sent away is no longer its own: another's, or gone, or the end was written."""
-    status = (vmi or {}).get("status") or {}
-    return status.get("nodeName") != here or bool((status.get("migrationState") or {}).get("completed"))
+    state = ((vmi or {}).get("status") or {}).get("migrationState") or {}
+    return is_elsewhere(vmi, here) or bool(state.get("completed"))
+
+
+def is_elsewhere(vmi: Obj | None, here: str) -> bool:
+    """Whether a VMI has another node than *here*, or is gone."""
+    return ((vmi or {}).get("status") or {}).get("nodeName") != here
 
 
 async def _failed(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str, *, aborted: bool) -> None:
+    """The guest goes on here, and the VMI says why; unless the target has it: then only this QEMU's end was lost."""
     guest.progress = None
+    if is_elsewhere(ctx.informers.get(VMI).items.get(_key(vmi)), ctx.node.name):
+        log.warning("%s had moved when its source said: %s", guest.domain.name, reason)
+        return
     with contextlib.suppress(QemuFailed):
         if guest.status is None and not guest.paused:
             status = await guest.qemu.command("query-status")
@@ -97,8 +109,14 @@ async def _failed(ctx: NodeContext, guest: Guest, vmi: Obj, reason: str, *, abor
     if aborted:
         result["abortStatus"] = "Succeeded"
     log.warning("migration of %s: %s", guest.domain.name, reason)
-    await merge_state(ctx.kube, vmi, result)
-    await _say_failed(ctx, vmi, reason)
+
+    def edit(current: Obj) -> None:
+        if not is_elsewhere(current, ctx.node.name):
+            current["status"]["migrationState"].update(result)
+
+    stored = await change(ctx.kube, vmi, edit)
+    if stored and stored["status"]["migrationState"].get("failureReason") == reason:
+        await _say_failed(ctx, vmi, reason)
 
 
 async def _say_failed(ctx: NodeContext, vmi: Obj, reason: str) -> None:

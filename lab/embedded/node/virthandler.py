@@ -134,6 +134,10 @@ class VirtHandler:
         state = migrating(vmi)
         if state is not None and state.get("targetNode") == here:
             return await self._await_guest(vmi, state, guest)
+        if guest is not None and guest.sending is not None:
+            # The target's word may come before QEMU's last figures are read here: a source that is killed then would
+            # call a migration failed that has succeeded.
+            await asyncio.wait({guest.sending}, timeout=handover.TAKE_OVER_SECONDS)
         await self._discard(uid)
         return False
 
@@ -238,7 +242,7 @@ class VirtHandler:
             # The copy of the VMI may be older than the start just written: the UID says what was begun.
             guest.sent = str(state.get("migrationUid"))
             guest.progress = Progress(guest.qemu, handover.limits_of(vmi, self.host))
-            guest.spawn(handover.send(self.ctx, guest, guest.progress, vmi), "migration")
+            guest.sending = guest.spawn(handover.send(self.ctx, guest, guest.progress, vmi), "migration")
 
     async def _call_off(self, guest: Guest) -> None:
         if guest.progress is not None:

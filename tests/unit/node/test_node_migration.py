@@ -7,11 +7,13 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from qemu.qmp import QMPClient
 
+from lab.embedded.kube import KubeError
 from lab.embedded.node import handover, jobinfo, migration
 from lab.embedded.node.migration import GIB, MIB, Limits, MigrationFailed, Progress
 from lab.embedded.node.qemu import Qemu
@@ -214,3 +216,71 @@ def test_the_source_keeps_the_pod_until_the_vmi_is_the_targets() -> None:
     assert handover.taken_over({"status": {"nodeName": "worker-1", "migrationState": done}}, "worker-1")
     assert handover.taken_over({"status": {"nodeName": "worker-2", "migrationState": state}}, "worker-1")
     assert handover.taken_over(None, "worker-1")
+
+
+class PlayedApi:
+    """What a source that lost its QEMU reads of its VMI, and writes."""
+
+    def __init__(self, vmi: dict[str, Any], known: dict[str, Any] | None = None) -> None:
+        self.stored, self.events = vmi, list[str]()
+        self.node = SimpleNamespace(name="worker-1")
+        self.informers = SimpleNamespace(get=lambda _kind: SimpleNamespace(items={"here/vm-a": known or vmi}))
+        self.kube = self
+
+    async def update(self, _kind: object, wanted: dict[str, Any]) -> dict[str, Any]:
+        if self.stored["status"]["nodeName"] != wanted["status"]["nodeName"]:
+            raise KubeError(409, "Conflict", "the object has been modified")
+        self.stored = wanted
+        return wanted
+
+    async def get(self, _kind: object, _name: str, _namespace: str) -> dict[str, Any]:
+        return self.stored
+
+    async def event(self, _vmi: object, _kind: str, _reason: str, text: str, _component: str) -> None:
+        self.events.append(text)
+
+
+def vmi_on(node: str) -> dict[str, Any]:
+    meta = {"namespace": "here", "name": "vm-a", "uid": "1"}
+    return {"metadata": meta, "status": {"nodeName": node, "migrationState": {"migrationUid": "7"}}}
+
+
+class Lost(Obedient):
+    """A QEMU that was killed before its last figures were read, and which a guest that stands still would wake."""
+
+    def __init__(self) -> None:
+        self.woken = False
+
+    async def command(self, name: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+        self.woken = self.woken or name == "cont"
+        return {"running": False}
+
+
+def fail(api: PlayedApi) -> bool:
+    qemu = Lost()
+    guest = SimpleNamespace(
+        progress=None, status=None, paused=False, qemu=qemu, domain=SimpleNamespace(name="here_vm-a")
+    )
+    asyncio.run(handover._failed(api, guest, vmi_on("worker-1"), "it is gone", aborted=False))  # type: ignore[arg-type]
+    return qemu.woken
+
+
+def test_a_source_that_ends_after_the_guest_has_left_calls_nothing_failed_and_wakes_nothing() -> None:
+    api = PlayedApi(vmi_on("worker-2"))
+    assert not fail(api)
+    assert "failed" not in api.stored["status"]["migrationState"]
+    assert not api.events
+
+
+def test_a_source_that_has_not_heard_of_the_take_over_writes_nothing_over_it() -> None:
+    api = PlayedApi(vmi_on("worker-2"), known=vmi_on("worker-1"))
+    fail(api)
+    assert "failed" not in api.stored["status"]["migrationState"]
+    assert not api.events
+
+
+def test_a_migration_that_failed_leaves_the_guest_running_here_and_says_why() -> None:
+    api = PlayedApi(vmi_on("worker-1"))
+    assert fail(api)
+    assert api.stored["status"]["migrationState"]["failureReason"] == "it is gone"
+    assert api.events == ["VirtualMachineInstance migration uid 7 failed. reason:it is gone"]

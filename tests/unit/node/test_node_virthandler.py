@@ -70,3 +70,31 @@ def test_a_vmi_that_was_never_seen_takes_no_files_along(tmp_path: Path) -> None:
     folder = files(tmp_path)
     asyncio.run(_handled(tmp_path, lambda _handler, _vmis: None))
     assert folder.exists()
+
+
+def test_a_source_whose_guest_has_left_is_ended_after_it_has_read_its_last_figures(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Guest:
+        launcher = SimpleNamespace(end=lambda _status: None)
+        sending: asyncio.Task[None] | None = None
+
+        async def close(self) -> None:
+            told.append("ended")
+
+    async def send() -> None:
+        await asyncio.sleep(0.05)
+        told.append("the last figures")
+
+    async def scene() -> None:
+        ctx = SimpleNamespace(
+            node=SimpleNamespace(name="worker-1"), informers=SimpleNamespace(get=lambda _kind: PlayedVmis()), kube=None,
+            rundir=tmp_path / "run", state=tmp_path, kernel=Path("k"), initrd=Path("i"),
+        )  # fmt: skip
+        handler = VirtHandler(ctx, Launchers())  # type: ignore[arg-type]
+        guest = handler.guests[UID] = Guest()  # type: ignore[assignment]
+        guest.sending = asyncio.create_task(send())
+        await handler._look(UID, {"metadata": {"uid": UID}, "status": {"nodeName": "worker-2"}})
+
+    asyncio.run(scene())
+    assert told == ["the last figures", "ended"]
