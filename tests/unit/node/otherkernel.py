@@ -100,7 +100,8 @@ def booted(tools: Tools, cache: Path, folder: Path) -> Iterator[Kernel]:
         *("qemu-system-x86_64", *data, "-accel", "tcg,tb-size=64", "-cpu", "max", "-M", "pc", "-m", "160"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-smp", "1,maxcpus=2"),
         *("-kernel", str(tools.kernel), "-initrd", str(initrd)),
-        *("-append", "console=ttyS0 quiet panic=1 rdinit=/machine", "-serial", f"file:{folder}/console"),
+        *("-append", "console=ttyS0 quiet panic=1 cryptomgr.notests rdinit=/machine"),
+        *("-serial", f"file:{folder}/console"),
         *("-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent},server=on,wait=off"),
         *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
     ]

@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from lab.embedded.errors import LabError
-from lab.embedded.node.domain import Domain, Host, Nic, Sockets, disks_of, domain_of, memory_of, qemu_argv, targets
+from lab.embedded.node.domain import (
+    APPEND,
+    Domain,
+    Host,
+    Nic,
+    Sockets,
+    disks_of,
+    domain_of,
+    memory_of,
+    qemu_argv,
+    targets,
+)
 
 MAC = "02:00:00:20:24:11"
 
@@ -41,7 +52,7 @@ def test_the_whole_command_line() -> None:
         "-uuid", "11111111-1111-4111-8111-111111111111", "-L", "/share",
         "-accel", "tcg,tb-size=64", "-cpu", "max", "-machine", "pc", "-nodefaults", "-no-user-config",
         "-display", "none", "-m", "size=128M", "-smp", "1,maxcpus=2",
-        "-kernel", "/k", "-initrd", "/i", "-append", "console=ttyS0 quiet panic=1",
+        "-kernel", "/k", "-initrd", "/i", "-append", APPEND,
         "-chardev", "socket,id=monitor,fd=3,server=on,wait=off", "-mon", "chardev=monitor,mode=control",
         "-chardev", "socket,id=serial0,fd=4,server=on,wait=off", "-serial", "chardev:serial0",
         "-device", "virtio-serial-pci,id=virtio-serial0",
