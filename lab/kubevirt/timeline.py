@@ -17,6 +17,8 @@ _OF = {"": PENDING, "Pending": PENDING, "Running": PRE_COPY, "Succeeded": DONE, 
 BEFORE = "before it"
 SEEN_LATE_S = 0.25
 """How long after the switch itself it may be seen: two writes of the target node and a watch lie between."""
+LEFT_S = 1.0
+"""The same for what must not be counted too late, on a busy API."""
 
 
 def phase(vmim: Obj | None, vmi: Obj | None) -> str:
@@ -49,6 +51,11 @@ class Timeline:
         seen = dict(self.moments)
         began = seen.get(PRE_COPY)
         return None if began is None else (began, seen.get(SWITCH_OVER, self.moments[-1][1]))
+
+    def left(self) -> float:
+        """When the guest still ran where it came from, and not much earlier: a little before the switch-over."""
+        began, ended = self.sending() or (self.moments[0][1], self.moments[-1][1])
+        return max(began, ended - LEFT_S)
 
     def at(self, moment: float) -> str:
         """The phase of a moment; "before" the request there was none."""

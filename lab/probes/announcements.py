@@ -7,21 +7,24 @@ they have learned from it. Any other frame of the guest teaches them as well, bu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
+from lab.core.clock import now
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ToolMissing
 from lab.guest.shell import Shell
+from lab.probes.clocks import Reading, stretches, translate
 from lab.probes.detached import Detached
 from lab.probes.toolbox import Toolbox
 
-# argv: MAC address. Frames to everybody from it, each as a line: when, what.
+# argv: MAC address. Frames to everybody from it, each as a line: when, what; before and after them the time alone.
 LISTEN = r"""
 import signal, socket, sys, time
 mac = bytes.fromhex(sys.argv[1].replace(":", ""))
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("up", flush=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("%.6f end" % time.time(), flush=True)))
+print("%.6f up" % time.time(), flush=True)
 while True:
     frame = sock.recv(256)
     if frame[6:12] != mac or not frame[0] & 1:
@@ -34,12 +37,13 @@ while True:
     print("%.6f %s" % (time.time(), what), flush=True)
 """
 _LINE = re.compile(r"^(\d{1,12}\.\d+) (\S+)$", re.M)
+_MARKS = ("up", "end")
 ANNOUNCING = ("rarp", "gratuitous-arp")
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """`at` by the listening host's clock; `what` is "rarp", "gratuitous-arp", "arp" or the Ethernet type in hex."""
+    """`at` by the harness' clock; `what` is "rarp", "gratuitous-arp", "arp" or the Ethernet type in hex."""
 
     at: float
     what: str
@@ -47,11 +51,18 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Heard:
-    """All frames to everybody that a guest's MAC address sent while somebody listened at `place`."""
+    """All frames to everybody that a guest's MAC address sent while somebody listened at `place`; `when` says since
+    when, if not for all of that time."""
 
     place: str
     mac: str
     frames: tuple[Announcement, ...]
+    when: str = ""
+
+    def since_move(self, moment: float) -> Heard:
+        """What came after a move (harness' clock): a port that is new is announced as well, and again seconds later."""
+        later = tuple(frame for frame in self.frames if frame.at >= moment)
+        return replace(self, frames=later, when=" since it moved")
 
     @property
     def announcing(self) -> tuple[Announcement, ...]:
@@ -61,14 +72,23 @@ class Heard:
     def __str__(self) -> str:
         kinds = sorted({frame.what for frame in self.frames})
         counted = [f"{sum(f.what == kind for f in self.frames)} {kind}" for kind in kinds]
-        return f"{self.place} heard from {self.mac}: {', '.join(counted) or 'nothing to everybody'}"
+        return f"{self.place} heard from {self.mac}{self.when}: {', '.join(counted) or 'nothing to everybody'}"
 
 
-def read_heard(text: str, place: str, mac: str) -> Heard:
-    """What LISTEN printed. Raises Inconclusive for a text that does not begin with its `up`."""
-    if not text.startswith("up\n"):
+def read_heard(
+    text: str, place: str, mac: str, began: tuple[float, float], ended: tuple[float, float] = (0.0, inf)
+) -> Heard:
+    """What LISTEN printed; it was started and stopped by commands that took from when to when (harness' clock).
+
+    Raises Inconclusive for a text that does not begin with its `up`."""
+    lines = [(float(at), what) for at, what in _LINE.findall(text)]
+    if not lines or lines[0][1] != "up":
         raise Inconclusive(f"what {place} heard from {mac}", repr(text[-200:]), place, "repeat it")
-    return Heard(place, mac, tuple(Announcement(float(at), what) for at, what in _LINE.findall(text)))
+    asked = {"up": began, "end": ended}
+    clock = stretches([Reading(*asked[what], at) for at, what in lines if what in _MARKS])
+    frames = [(at, what) for at, what in lines if what not in _MARKS]
+    times = translate([at for at, _ in frames], clock).times
+    return Heard(place, mac, tuple(Announcement(at, what) for at, (_, what) in zip(times, frames, strict=True)))
 
 
 class Listener:
@@ -78,6 +98,7 @@ class Listener:
         self._tools = tools
         self._place, self._mac = shell.place, mac
         self._job = Detached(shell, f"a listener for announcements of {mac}")
+        self._began = (0.0, 0.0)
 
     def start(self, deadline: Deadline) -> None:
         """Returns when it listens. Raises ToolMissing, ProbeNotStarted (may the user open a packet socket?)."""
@@ -85,8 +106,12 @@ class Listener:
             raise ToolMissing("python3 to hear announcements with", "none", self._place, "install python3 there")
         words = ["python3", "-c", LISTEN, self._mac]
         words = ["sudo", "-n", *words] if "sudo" in self._tools.has else words
+        asked = now()
         self._job.start(words, running="up", deadline=deadline)
+        self._began = (asked, now())
 
     def stop(self, deadline: Deadline) -> Heard:
         """What was heard. Raises Inconclusive, GuestUnreachable."""
-        return read_heard(self._job.stop(signal="TERM", deadline=deadline).stdout, self._place, self._mac)
+        asked = now()
+        text = self._job.stop(signal="TERM", deadline=deadline).stdout
+        return read_heard(text, self._place, self._mac, self._began, (asked, now()))

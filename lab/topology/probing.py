@@ -116,10 +116,11 @@ class Probing:
         self._listeners[name] = listener
 
     def heard(self, name: str) -> Heard:
-        """What was heard of a VM since. Raises UsageError when nobody listened."""
+        """What was heard of a VM since, or since its last move. Raises UsageError when nobody listened."""
         if name not in self._listeners:
             raise UsageError(f"somebody who listened for announcements of {name}", "nobody did")
-        return self._listeners.pop(name).stop(Deadline.after(LOOK_S))
+        heard, left = self._listeners.pop(name).stop(Deadline.after(LOOK_S)), self.scene.guest(name).left
+        return heard if left is None else heard.since_move(left)
 
     def hush(self) -> None:
         """End every listener that nobody asked."""

@@ -54,6 +54,8 @@ class GuestVm:
     addresses: tuple[str, ...]
     """In its own segment first; empty while it gets one by DHCP."""
     visited: list[str] = field(default_factory=list)
+    left: float | None = None
+    """When the last move was about to leave the worker before (harness' clock)."""
     shell: Shell | None = None
     worn: str = ""
     """The MAC address that its NIC has now: its own, unless the guest changed it."""
@@ -317,7 +319,9 @@ class Scene:
 
     def moved(self, name: str, done: migration.Migration) -> None:
         """Remember and tell that a VM has moved, however that was brought about."""
-        self.guest(name).visited.append(done.target)
+        guest = self.guest(name)
+        guest.visited.append(done.target)
+        guest.left = done.timeline.left()
         trace.note(name, f"moved from {done.source} to {done.target} in {done.seconds:.1f} s")
         moments = done.timeline.moments
         phases = tuple(facts.Phase(phase, round(at - moments[0][1], 3)) for phase, at in moments)

@@ -73,3 +73,10 @@ def test_phases_only_go_forward_and_some_may_be_passed_unseen() -> None:
 )
 def test_a_gap_is_laid_against_the_phases(begin: float, end: float, wanted: str) -> None:
     assert seen().during(begin, end) == wanted
+
+
+def test_when_the_guest_still_ran_where_it_came_from() -> None:
+    """A second before the switch-over was seen, but never before memory was sent."""
+    assert Timeline((("pending", 1.0), ("pre-copy", 2.0), ("switch-over", 9.0), ("done", 9.5))).left() == 8.0
+    assert Timeline((("pending", 1.0), ("pre-copy", 2.0), ("switch-over", 2.5), ("done", 9.5))).left() == 2.0
+    assert Timeline((("pending", 1.0), ("done", 1.5))).left() == 1.0

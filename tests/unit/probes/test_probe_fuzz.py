@@ -54,7 +54,7 @@ LINKS = """2: eth0: <UP> mtu 1400 qdisc x state UP\\    link/ether 02:00:00:20:2
 """
 READERS: dict[str, tuple[Callable[[str], object], str]] = {
     "addresses": (addresses.read_addresses, LINKS),
-    "announcements": (lambda t: announcements.read_heard(t, "a", "m"), "up\n1795346937.597506 rarp\n"),
+    "announcements": (lambda t: announcements.read_heard(t, "a", "m", (0, 1)), "0.5 up\n17953469.5 rarp\n0.9 end\n"),
     "arping": (lambda t: arp.read_arping(said(t), "a", "b"), ARPING),
     "bind": (lambda t: dns.read_dns(said(t), "a", "n", "s"), BIND),
     "busy": (lambda t: busy.look(Says(t), "/tmp/x", deadline=Deadline.after(5)), "12 14\n"),
