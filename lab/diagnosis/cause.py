@@ -110,11 +110,7 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
         return f"no resident could be asked, so that the cause is unknown ({blind or 'there is none'})"
     for cut in (n for n in scope.nodes if n in silent):
         if answered:
-            own = f"the resident pod on {cut} has none either" if cut == node else f"the resident pod on {cut} has none"
-            said = f"{own}, {_residents(answered)}: {scope.segment} does not pass between {cut} and the switch"
-            if counted := views[cut].counted:
-                said += f" (meanwhile {counted})"
-            return Said(said, cut, "cable")
+            return _cut(scope, views[cut], answered)
     if not answered:
         return _nobody(scope, views)
     if silent:
@@ -127,6 +123,21 @@ def _by_packets(scope: Scope, views: Mapping[str, WorkerView]) -> str:
         node,
         "vm",
     )
+
+
+def _cut(scope: Scope, view: WorkerView, answered: Sequence[str]) -> Said:
+    """The resident on the path has no answer from the gateway, and those on other workers do."""
+    either = " either" if view.node == scope.nodes[0] else ""
+    own = f"the resident pod on {view.node} has none{either}, {_residents(answered)}"
+    if view.peers and all(view.peers.values()):
+        # Others may have its MAC address from before: what passes between workers passes the switch.
+        return Said(
+            f"{own}; yet it reaches those on {', '.join(sorted(view.peers))}, so that {scope.segment} passes "
+            f"{view.node}: only the gateway {scope.gateway} is cut off from it",
+            part="gateway",
+        )
+    said = f"{own}: {scope.segment} does not pass between {view.node} and the switch"
+    return Said(said + (f" (meanwhile {view.counted})" if view.counted else ""), view.node, "cable")
 
 
 def _residents(nodes: Sequence[str]) -> str:

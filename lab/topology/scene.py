@@ -26,7 +26,7 @@ from lab.kubevirt import manifest, migration, vm
 from lab.kubevirt.fate import Fate, fate
 from lab.kubevirt.interfaces import VmiState
 from lab.probes.observation import retry_inconclusive
-from lab.probes.ping import PingObservation, ping
+from lab.probes.ping import PingObservation, ping, second_try
 from lab.target.inventory import Segment
 from lab.topology.claimants import asked
 from lab.topology.faults import ScenarioFaults
@@ -54,8 +54,6 @@ class GuestVm:
     addresses: tuple[str, ...]
     """In its own segment first; empty while it gets one by DHCP."""
     visited: list[str] = field(default_factory=list)
-    left: float | None = None
-    """When the last move was about to leave the worker before (harness' clock)."""
     shell: Shell | None = None
     worn: str = ""
     """The MAC address that its NIC has now: its own, unless the guest changed it."""
@@ -63,6 +61,8 @@ class GuestVm:
     """Of its VirtualMachineInstance, which outlives migrations and nothing else."""
     login: tuple[str, str] | None = None
     """User and password that its own cloud-init data makes; by default the target's."""
+    left: float | None = None
+    """When the last move was about to leave the worker before (harness' clock)."""
 
     def __post_init__(self) -> None:
         self.worn = self.worn or self.mac
@@ -292,9 +292,11 @@ class Scene:
 
         seen = retry_inconclusive(once, deadline)
         found = seen.statistics
-        if seen.reached and found and (found.loss_percent > limits.ping_loss_percent or found.duplicates):
+        lossy = found is not None and found.loss_percent > limits.ping_loss_percent
+        if seen.reached and found and (lossy or found.duplicates):
             trace.note(guest.name, f"{seen.detail}: first packets may be lost to learning, once more")
-            seen = retry_inconclusive(once, deadline)
+            again = retry_inconclusive(once, deadline)
+            seen = second_try(seen, again) if lossy else again
         return seen
 
     def migrate(self, name: str, to: str = "") -> migration.Migration:

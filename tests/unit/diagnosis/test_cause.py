@@ -25,6 +25,21 @@ def test_a_vlan_cut_on_one_trunk_names_the_worker_and_who_still_has_it() -> None
     )
 
 
+def test_a_worker_that_reaches_the_others_is_not_cut_off_only_because_they_know_the_gateway_from_before() -> None:
+    """ARP alone is broken: who has an entry still has answers."""
+    seen = views(w1=True, w2=False, w3=True)
+    seen[1] = replace(seen[1], peers={"w1": True, "w3": True})
+    found = cause(SCOPE, seen)
+    assert found == (
+        "the resident pod on w2 has none either, residents on w1, w3 do; yet it reaches those on w1, w3, so that "
+        "VLAN 2024 passes w2: only the gateway 192.168.24.1 is cut off from it"
+    )
+    assert isinstance(found, Said)
+    assert found.part == "gateway"
+    seen[1] = replace(seen[1], peers={"w1": True, "w3": False})
+    assert "does not pass between w2 and the switch" in cause(SCOPE, seen)
+
+
 def test_a_cut_on_the_peers_worker_is_found_too() -> None:
     scope = Scope("VLAN 2024", "vlan-2024", "192.168.24.1", ("w1", "w2"))
     assert "between w2 and the switch" in cause(scope, views(w1=True, w2=False, w3=True))
