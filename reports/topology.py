@@ -227,7 +227,7 @@ def _bond(column: _Column, uplink: Mapping[str, Any], port: Mapping[str, Any]) -
     tags = ", ".join(str(t) for t in port.get("trunks") or []) or (str(port["tag"]) if port.get("tag") else "")
     label = str(uplink["name"]) + (f" · VLANs {tags}" if tags else "")
     return [
-        svg.rect(column.x + LEFT, TOP["bond"], INNER, 30, "box" + (" down" if uplink["state"] == "down" else "")),
+        svg.rect(column.x + LEFT, TOP["bond"], INNER, 30, "box" + (" down" if uplink.get("state") == "down" else "")),
         svg.text(column.middle, TOP["bond"] + 19, label, width=INNER),
     ]
 

@@ -197,6 +197,15 @@ def test_a_worker_of_which_nothing_is_known_is_drawn_as_that() -> None:
     assert "exec refused" in topology.draw(picture, None)
 
 
+def test_a_link_whose_state_is_not_told_is_drawn_all_the_same() -> None:
+    """The record's schema wants a name and a type alone."""
+    picture = records.picture()
+    for worker in picture["workers"]:
+        for link in worker["links"]:
+            link.pop("state")
+    assert "bond2" in topology.draw(picture, topology.Path(("worker-2",), "VLAN 2024", True))
+
+
 def test_a_timeline_has_phases_losses_and_the_longest_silence() -> None:
     scenario = records.scenario(1)
     records.measured(scenario, 3, 1400)
