@@ -235,6 +235,10 @@ class PodWorker:
         await self._event("Normal", "Pulled", f'Container image "{state.image}" already present on machine')
         while True:
             await self._event("Normal", "Created", f"Created container: {state.name}")
+            if self.deleting:
+                # `_stop` went by before there was anything to stop.
+                self._halt.set()
+                return
             try:
                 status = await self._once(state, container)
             except (LabError, OSError, ValueError) as error:
@@ -273,6 +277,8 @@ class PodWorker:
             tty=tty,
         )
         self._processes[state.name] = process
+        if self.deleting:
+            await process.stop(0)
         await self._begin(state, str(process.process.pid))
         return await process.wait()
 

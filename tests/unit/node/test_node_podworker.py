@@ -6,10 +6,12 @@ import asyncio
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from lab.embedded.node.containers import Process
+from lab.embedded.node.launcher import Launchers
 from lab.embedded.node.podworker import PodWorker, Tools
 
 
@@ -65,3 +67,54 @@ def test_a_container_that_no_process_can_be_started_of_ends_in_words(tmp_path: P
     asyncio.run(worker._supervise(state))
     assert worker.status()["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 128
     assert "null byte" in worker.log_file("c").path.read_text()
+
+
+VM = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "1"}
+
+
+@pytest.mark.parametrize(("labels", "at"), [(VM, "Created"), ({}, "Created"), ({}, "start")])
+def test_one_that_is_deleted_while_it_is_made_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], at: str
+) -> None:
+    """Its containers are asked to stop once: what came after that would run for ever."""
+    meta = {"name": "p", "namespace": "n", "uid": "u", "labels": labels}
+    containers = [{"name": "compute", "image": "i", "command": ["sleep", "60"]}, {"name": "console-log", "image": "i"}]
+    pod = {
+        "metadata": meta,
+        "spec": {"restartPolicy": "Never", "hostNetwork": True, "containers": containers[: len(labels) or 1]},
+    }
+
+    async def asked_to_end() -> None:
+        worker.update({**pod, "metadata": {**meta, "deletionTimestamp": "now", "deletionGracePeriodSeconds": 0}})
+        await asyncio.sleep(0.05)
+
+    async def event(_pod: object, _type: str, reason: str, *_more: object) -> None:
+        if reason == at:
+            await asked_to_end()
+
+    async def quiet(*_given: object, **_more: object) -> None:
+        pass
+
+    start = Process.start
+
+    async def slowly(*given: Any, **more: Any) -> Process:
+        process = await start(*given, **more)
+        if at == "start":
+            await asked_to_end()
+        return process
+
+    monkeypatch.setattr(Process, "start", slowly)
+    kube = SimpleNamespace(event=event, patch=quiet, delete=quiet)
+    ctx = SimpleNamespace(node=SimpleNamespace(machine_ip="192.0.2.1", name="n"), kube=kube, rundir=tmp_path)
+    tools = cast(Tools, SimpleNamespace(ctx=ctx, path=os.environ["PATH"], launchers=Launchers()))
+
+    async def scene() -> None:
+        nonlocal worker
+        worker = PodWorker(tools, pod)
+        worker.folder.mkdir(parents=True)
+        async with asyncio.timeout(5):
+            await worker.run()
+
+    worker = cast(PodWorker, None)
+    asyncio.run(scene())
+    assert not any(state.running for state in worker.states)
