@@ -7,6 +7,7 @@ container that follows its file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 from lab.embedded.kube import Informers, Kube, KubeError
@@ -14,6 +15,8 @@ from lab.embedded.model.kinds import NODE, POD
 from lab.embedded.operators import names
 from lab.embedded.operators.objects import (
     Obj,
+    age,
+    condition,
     deleting,
     dig,
     has_condition,
@@ -26,6 +29,8 @@ from lab.embedded.operators.objects import (
 from lab.embedded.operators.reconcile import Controller
 
 LABEL = names.VIRT_API_LABEL.partition("=")[0]
+PATIENCE_S = 60.0
+"""How long a node may be silent before its pod is made anew elsewhere: 300 s upstream, which a lab's clock shortens."""
 
 
 def system_pods(version: str, log: Path | None) -> dict[str, Obj]:
@@ -33,7 +38,7 @@ def system_pods(version: str, log: Path | None) -> dict[str, Obj]:
     pods = {"virt-api": _pod("virt-api", version)}
     if log is not None:
         shown = _pod("virt-controller", version)
-        shown["spec"] |= {"hostNetwork": True, "tolerations": [{"operator": "Exists"}]}
+        shown["spec"]["hostNetwork"] = True
         shown["spec"]["containers"][0]["command"] = ["tail", "-n", "+1", "-F", str(log)]
         pods["virt-controller"] = shown
     return pods
@@ -67,25 +72,31 @@ class SystemPods(Controller):
 
     async def reconcile(self, key: str) -> float | None:
         ours = [pod for pod in self.pods.items.values() if self._sort(pod) == key]
-        good = [pod for pod in ours if self._usable(pod)]
+        left = {uid_of(pod): self._left(pod) for pod in ours}
+        good = [pod for pod in ours if left[uid_of(pod)] > 0]
         for pod in ours:
             if pod not in good and not deleting(pod):
                 await self._delete(pod)
         if not good:
             made = await self.kube.create(POD, self.wanted[key])
             await self.pods.wait_for(lambda items: any(uid_of(pod) == uid_of(made) for pod in items.values()), 10.0)
-        return None
+        soon = min((left[uid_of(pod)] for pod in good), default=inf)
+        return None if soon == inf else soon + 0.1
 
     def _sort(self, pod: Obj) -> str:
         """Which of the wanted pods one is; empty for any other."""
         value = labels_of(pod).get(LABEL, "")
         return value if namespace_of(pod) == names.SYSTEM_NAMESPACE and value in self.wanted else ""
 
-    def _usable(self, pod: Obj) -> bool:
+    def _left(self, pod: Obj) -> float:
+        """For how many seconds a pod is good yet: for ever on a node that is alive, or where it has none yet."""
         if deleting(pod) or phase_of(pod) in ("Succeeded", "Failed"):
-            return False
-        node = dig(pod, "spec", "nodeName")
-        return not node or has_condition(self.nodes.items.get(node), "Ready")
+            return 0.0
+        name = dig(pod, "spec", "nodeName")
+        node = self.nodes.items.get(name)
+        if not name or has_condition(node, "Ready"):
+            return inf
+        return PATIENCE_S - age(dig(condition(node, "Ready"), "lastTransitionTime")) if node else 0.0
 
     async def _delete(self, pod: Obj) -> None:
         try:
