@@ -121,7 +121,7 @@ async def daemon(tool: str, args: Sequence[str], base: Path, *, netns: str | Non
     runs already is left alone, so that an agent can be started again without hurting traffic.  The
     control socket is where the tools look for it, or with ``unixctl`` at ``base``.ctl.
     """
-    if alive(base.with_suffix(".pid")):
+    if alive(base.with_suffix(".pid"), tool):
         return
     control = [f"--unixctl={base}.ctl"] if unixctl else []
     # ovn-controller looks for br-int.mgmt in OVS_RUNDIR, which is never its own folder.
@@ -132,13 +132,16 @@ async def daemon(tool: str, args: Sequence[str], base: Path, *, netns: str | Non
     await _detached(argv, netns, env)
 
 
-def alive(pidfile: Path) -> bool:
-    """Whether the daemon that wrote ``pidfile`` still runs."""
+def alive(pidfile: Path, tool: str) -> bool:
+    """Whether the daemon that wrote ``pidfile`` still runs.
+
+    A file outlives its process: the number may be that of another, or of one that was killed and is not reaped yet.
+    """
     try:
-        os.kill(int(pidfile.read_text()), 0)
+        words = Path(f"/proc/{int(pidfile.read_text())}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return False
-    return True
+    return Path(os.fsdecode(words[0])).name == tool
 
 
 async def _detached(argv: Sequence[str], netns: str | None, env: dict[str, str]) -> None:
