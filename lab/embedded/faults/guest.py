@@ -32,7 +32,7 @@ done
 """
 # argv: socket, script. Prints what the script printed; its exit status is ours.
 AGENT = """
-import base64, json, socket, sys, time
+import base64, json, secrets, socket, sys, time
 end = socket.socket(socket.AF_UNIX)
 end.settimeout(20)
 end.connect(sys.argv[1])
@@ -43,11 +43,18 @@ def ask(command, **arguments):
     if "return" not in answer:
         sys.exit(f"{command}: {answer}")
     return answer["return"]
-sync = {"execute": "guest-sync-delimited", "arguments": {"id": 7731}}
+token = secrets.randbelow(2**31)
+sync = {"execute": "guest-sync-delimited", "arguments": {"id": token}}
 # The first byte resets the agent's parser; the answer to this begins with it, whatever an earlier client left unread.
+# Whose question it answers says the number: one of an earlier client may have waited in the guest until now.
 end.sendall(b"\\xff" + json.dumps(sync).encode() + b"\\n")
-while b"\\xff" not in lines.readline():
-    pass
+while True:
+    line = lines.readline()
+    if not line:
+        sys.exit("the connection ended before the agent answered")
+    before, mark, answer = line.rpartition(b"\\xff")
+    if mark and json.loads(answer).get("return") == token:
+        break
 run = ["-c", sys.argv[2]]
 pid = ask("guest-exec", path="/bin/sh", arg=run, **{"capture-output": True})["pid"]
 while not (done := ask("guest-exec-status", pid=pid))["exited"]:
