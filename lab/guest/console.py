@@ -134,25 +134,27 @@ class ConsoleShell:
                 ) from error
             return self._result(argv, found, start)
 
-    def ask(self, line: str, answer: re.Pattern[str], *, deadline: Deadline) -> tuple[float, re.Match[str], float]:
-        """Types one line at the prompt and waits for its answer: when it was asked, the match, and when it was answered
-        (harness' clock). `answer` must not match the echo of the line. For questions whose time counts: nothing is kept
-        in the guest, so a connection that ends meanwhile loses the answer.
+    def ask(
+        self, line: str, answer: re.Pattern[str], *, deadline: Deadline, patience: Deadline | None = None
+    ) -> tuple[float, re.Match[str], float]:
+        """Types one line at the prompt and waits for its answer, no longer than *patience*: when it was asked, the
+        match, and when it was answered (harness' clock). `answer` must not match the echo of the line. For questions
+        whose time counts: nothing is kept in the guest, so a connection that ends meanwhile loses the answer.
 
         Raises Inconclusive (the connection ended, and was opened again), GuestUnreachable, EnvironmentTimeout.
         """
         self.login(deadline)
-        asked, text = clock.now(), ""
+        asked, text, until = clock.now(), "", patience or deadline
         try:
             self.send(line.encode() + b"\n")
-            while not deadline.expired:
-                text = (text + plain(self.recv(max(0.001, min(IDLE_S, deadline.remaining())))))[-_KEPT:]
+            while not until.expired:
+                text = (text + plain(self.recv(max(0.001, min(IDLE_S, until.remaining())))))[-_KEPT:]
                 if match := answer.search(text):
                     return asked, match, clock.now()
         except ConsoleClosed as error:
             self._reopen(deadline, str(error))
             raise Inconclusive(f"an answer to {line.strip()!r}", str(error), self.place, "ask again") from error
-        raise EnvironmentTimeout(self.place, "an answer to a typed line", last=text[-200:], elapsed=deadline.total)
+        raise EnvironmentTimeout(self.place, "an answer to a typed line", last=text[-200:], elapsed=until.total)
 
     def _result(self, argv: Sequence[str], found: Delivery, start: float) -> CommandResult:
         out, err = (data.decode("utf-8", "replace") for data in (found.stdout, found.stderr))

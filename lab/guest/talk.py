@@ -25,6 +25,8 @@ from lab.guest.shell import Shell
 from lab.guest.ssh import SshShell
 
 _TICK_S = 0.2
+LOST_S = 1.0
+"""After which a question over a console is taken for lost."""
 MOST_LINE = 64 << 10
 """Bytes of an answer, which is a line of some words."""
 
@@ -161,7 +163,8 @@ class ConsoleTalk:
     def __init__(self, shell: ConsoleShell, snippet: str, deadline: Deadline) -> None:
         self.place = shell.place
         self._shell = shell
-        self._define = f' vlt(){{ printf %s "$1"; {snippet}; }}'
+        # The last word is the mark: what was typed while the guest moved may have lost its end, and stands before it.
+        self._define = f' vlt(){{ for vlm; do :; done; printf %s "$vlm"; {snippet}; }}'
         shell.ask(f"{self._define}; {self._question(mark := new_mark())}", _after(mark), deadline=deadline)
 
     def _question(self, mark: str) -> str:
@@ -169,9 +172,17 @@ class ConsoleTalk:
 
     def ask(self, deadline: Deadline) -> Answer:
         """See Talk."""
-        mark = new_mark()
-        asked, match, answered = self._shell.ask(f" {self._question(mark)}", _after(mark), deadline=deadline)
-        return Answer(match[1], asked, answered)
+        while True:
+            mark, patience = new_mark(), deadline.sub(LOST_S)
+            try:
+                question = f" {self._question(mark)}"
+                asked, match, answered = self._shell.ask(question, _after(mark), deadline=deadline, patience=patience)
+                return Answer(match[1], asked, answered)
+            except EnvironmentTimeout:
+                # Typed while the guest moves, a question may get lost though the connection lives: it has a mark, so
+                # that it can be asked anew, and an answer that comes late is nobody's.
+                if deadline.expired:
+                    raise
 
     def close(self) -> None:
         """Nothing is held open."""

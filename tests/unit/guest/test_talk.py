@@ -16,7 +16,7 @@ from lab.core import clock
 from lab.core.deadline import Deadline
 from lab.core.errors import EndlessOutput, EnvironmentTimeout, Inconclusive
 from lab.guest.outside import OutsideShell
-from lab.guest.talk import Talk, TalkOver, talk
+from lab.guest.talk import LOST_S, Talk, TalkOver, talk
 from lab.target.inventory import OutsideHost
 
 SNIPPET = 'read -r vlu vli </proc/uptime; echo "${EPOCHREALTIME:-$(date +%s.%N)} $vlu"'
@@ -38,6 +38,17 @@ def asked_twice(talking: Talk) -> None:
 
 def test_a_console_answers_with_its_time(guest: FakeGuest) -> None:
     asked_twice(talk(shell_of(guest), SNIPPET, deadline=Deadline.after(30)))
+
+
+def test_a_question_that_lost_its_end_on_a_console_is_soon_asked_again(guest: FakeGuest) -> None:
+    """What is left of it stands before the next one, on the same line."""
+    talking = talk(shell_of(guest), SNIPPET, deadline=Deadline.after(30))
+    guest.swallow = [b"\n"]
+    began = clock.now()
+    answer = talking.ask(Deadline.after(10))
+    assert not guest.swallow
+    assert began + LOST_S < answer.asked <= float(answer.text.split()[0]) <= answer.answered + 0.001 < began + 5
+    talking.close()
 
 
 def test_a_session_over_ssh_answers_with_its_time_and_its_end_is_said() -> None:
