@@ -113,10 +113,12 @@ def test_workers_put_everything_back_when_the_run_is_interrupted_and_when_it_is_
     logs = [pytester.path / "out" / "r1" / "parts" / part for part in ("1", "2")]
 
     def begun() -> Seen[None]:
-        if not all((log / "run.json").exists() for log in logs):
+        if not all((log / "run.json").exists() for log in (*logs, logs[0].parents[1])):
             return Seen("they come up")
         last = [json.loads((log / "run.json").read_text())["scenarios"][-1]["started"] for log in logs]
-        return Seen(str(last), all(last))
+        # The run's own record follows those of its workers, a moment later.
+        whole = record_of(pytester)["scenarios"][0]["verdict"]
+        return Seen(f"{last}, in the whole: {whole!r}", all(last) and whole == "failed")
 
     def ended() -> Seen[None]:
         parts = [json.loads((log / "run.json").read_text())["state"] for log in logs]
