@@ -31,6 +31,7 @@ from lab.embedded.node.podstatus import ContainerState, conditions, phase_of
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
+UNPLUGS = 3
 RETRY_SECONDS = 3.0
 EVENT_EVERY = 5
 BACKOFF = (1.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
@@ -339,9 +340,18 @@ class PodWorker:
                 launcher.end(KILLED)
         self.tools.launchers.remove(self.uid)
         if not self.host_network:
-            with contextlib.suppress(LabError):
-                await self.tools.cni.delete(self.uid)
+            await self._unplug()
         self.sandbox = False
+
+    async def _unplug(self) -> None:
+        """Take the sandbox' ports away; on a busy machine the switch may not answer in time, and they would stay."""
+        for left in reversed(range(UNPLUGS)):
+            try:
+                await self.tools.cni.delete(self.uid)
+                return
+            except LabError as error:
+                more = "; once more" if left else ", and what it had stays"
+                log.warning("sandbox of pod %s/%s: %s%s", self.namespace, self.name, error, more)
 
     async def _remove(self) -> None:
         with contextlib.suppress(KubeError):

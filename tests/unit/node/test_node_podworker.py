@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from lab.embedded.errors import LabError
 from lab.embedded.node.containers import Process
 from lab.embedded.node.launcher import Launchers
 from lab.embedded.node.podworker import PodWorker, Tools
@@ -118,3 +119,22 @@ def test_one_that_is_deleted_while_it_is_made_ends(
     worker = cast(PodWorker, None)
     asyncio.run(scene())
     assert not any(state.running for state in worker.states)
+
+
+@pytest.mark.parametrize("failures", [0, 2, 9])
+def test_a_switch_that_does_not_answer_at_once_is_asked_again(failures: int, caplog: pytest.LogCaptureFixture) -> None:
+    tried: list[str] = []
+
+    async def delete(uid: str) -> None:
+        tried.append(uid)
+        if len(tried) <= failures:
+            raise LabError("wanted `ovs-vsctl` to succeed", "did not end within 15 s")
+
+    tools = cast(Tools, SimpleNamespace(cni=SimpleNamespace(delete=delete), launchers=Launchers()))
+    spec = {"restartPolicy": "Never", "containers": []}
+    worker = PodWorker(tools, {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec})
+    asyncio.run(worker._teardown())
+    assert tried == ["u"] * min(failures + 1, 3)
+    said = [record.message for record in caplog.records]
+    assert len(said) == min(failures, 3)
+    assert [line.endswith("and what it had stays") for line in said] == [False, False, True][: len(said)]
