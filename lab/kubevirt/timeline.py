@@ -18,7 +18,8 @@ BEFORE = "before it"
 SEEN_LATE_S = 0.25
 """How long after the switch itself it may be seen: two writes of the target node and a watch lie between."""
 LEFT_S = 1.0
-"""The same for what must not be counted too late, on a busy API."""
+"""How long before the switch-over was seen the guest counts as leaving: on a busy API it may be seen later still, and
+what it announced where it came to must not be taken for something from before."""
 
 
 def phase(vmim: Obj | None, vmi: Obj | None) -> str:

@@ -169,8 +169,9 @@ def describe(statistics: PingStatistics, text: str = "") -> str:
 
 
 def second_try(first: PingObservation, again: PingObservation) -> PingObservation:
-    """What counts after a first try that lost too many: the second, unless it had fewer answers. Those are no matter of
-    learning (it may wait behind the first in a queue), and the first shows more of what is wrong."""
+    """What counts after a first try that lost too many: the second, unless it had fewer answers.
+
+    Those are no matter of learning (it may wait behind the first in a queue), and the first shows more."""
     had, has = first.statistics, again.statistics
     return first if had and has and has.received < had.received else again
 

@@ -55,10 +55,10 @@ class Tools:
     """`.../lib/modules/<release>` of that kernel."""
 
     @property
-    def library_folders(self) -> tuple[Path, ...]:
+    def lib_folders(self) -> tuple[Path, ...]:
         """Where shared libraries are, the unpacked root first; then what the host's loader knows."""
         ours = [Path(part) for part in self.env.get("LD_LIBRARY_PATH", "").split(":") if part]
-        return (*ours, *host_library_folders())
+        return (*ours, *host_lib_folders())
 
     def path(self, program: str) -> Path:
         """The file of a program. Raises ToolError when it is nowhere."""
@@ -280,7 +280,7 @@ def _foreign(cache: Path, variable: str) -> list[str]:
     return [part for part in parts if not roots.within(cache, f"{part}/")]
 
 
-def host_library_folders() -> tuple[Path, ...]:
+def host_lib_folders() -> tuple[Path, ...]:
     names = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
     return tuple(Path(name) for name in names if Path(name).is_dir())
 

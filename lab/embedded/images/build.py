@@ -136,7 +136,7 @@ def _busybox(binary: Path, taken: set[str]) -> Iterator[cpio.Entry]:
 
 def _libraries(tools: Tools, programs: list[Path]) -> Iterator[cpio.Entry]:
     try:
-        found = elf.libraries(programs, tools.library_folders)
+        found = elf.libraries(programs, tools.lib_folders)
     except (FileNotFoundError, elf.NotElf) as error:
         raise ToolError(
             "dropbear and qemu-ga with their shared libraries",

@@ -279,6 +279,7 @@ class PodWorker:
         )
         self._processes[state.name] = process
         if self.deleting:
+            # `_stop` went by while it was being started.
             await process.stop(0)
         await self._begin(state, str(process.process.pid))
         return await process.wait()

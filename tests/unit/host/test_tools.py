@@ -238,7 +238,7 @@ def test_tools_of_a_foreign_root_keep_their_libraries_and_data(host: Host, monke
     monkeypatch.setenv("VIRTLAB_QEMU_DATA", f"{foreign}/usr/share/qemu")
     found = host.find()
     assert found.path("frob") == foreign / "usr/bin/frob"
-    assert libraries in found.library_folders
+    assert libraries in found.lib_folders
     assert found.env["LD_LIBRARY_PATH"] == str(libraries)
     assert found.env["VIRTLAB_QEMU_DATA"] == f"{foreign}/usr/share/qemu"
 
@@ -337,7 +337,7 @@ def test_a_dynamic_busybox_will_not_do_in_the_guest() -> None:
 
 
 def test_libraries_are_found_with_what_they_need_themselves() -> None:
-    found = elf.libraries([Path("/bin/ls").resolve()], tools.host_library_folders())
+    found = elf.libraries([Path("/bin/ls").resolve()], tools.host_lib_folders())
     assert any(name.startswith("libc.so") for name in found)
     assert any(name.startswith("/") for name in found)
     with pytest.raises(FileNotFoundError, match="needs the library"):

@@ -136,7 +136,7 @@ def _initrd(tools: Tools, guest: Path) -> bytes:
         cpio.file(f"{WHERE}/sbin/{name}", path.read_bytes(), 0o755)
         for name, path in zip(PROGRAMS, programs, strict=True)
     ]
-    for name, path in elf.libraries(programs, tools.library_folders).items():
+    for name, path in elf.libraries(programs, tools.lib_folders).items():
         target = name.lstrip("/") if name.startswith("/") else f"lib/x86_64-linux-gnu/{name}"
         entries.append(cpio.file(target, path.read_bytes(), 0o755))
     found = modules.collect(tools.modules, MODULES)
