@@ -23,7 +23,8 @@ case $(nc -h 2>&1 </dev/null) in *BusyBox*) echo nc busybox ;; *Ncat*) echo nc n
   *v1.*) echo nc traditional ;; esac
 case $(echo | ts %.s 2>/dev/null) in [0-9]*.[0-9]*) echo has ts ;; esac
 [ "$(bash -c 'echo $BASH_VERSION' 2>/dev/null)" ] && echo has bash
-for t in setsid gzip base64 mkfifo sudo socat iperf3 dd curl wget dig nslookup getent arping tracepath traceroute \
+sudo -n true 2>/dev/null && echo has sudo
+for t in setsid gzip base64 mkfifo socat iperf3 dd curl wget dig nslookup getent arping tracepath traceroute \
   ip dnsmasq tcpdump python3; do
   command -v $t >/dev/null 2>&1 && echo "has $t"
 done
@@ -35,7 +36,7 @@ echo end
 class Toolbox:
     """`clock` are the words of a shell that knows the time by itself (() none does); `ping` is "iputils", "busybox",
     "other" or ""; `nc` is "busybox", "openbsd", "ncat", "traditional" or ""; `has` are further programs, "ts" only one
-    that knows fractions of a second."""
+    that knows fractions of a second, "sudo" only one that gives root without a word."""
 
     place: str
     clock: tuple[str, ...]
