@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,25 @@ def test_what_is_not_as_it_was_written_is_seen(folder: Path) -> None:
     (folder / "elsewhere").replace(folder / "written")
     found = busy.look(HereShell(), str(folder), deadline=soon())
     assert "written" in found.differs
+
+
+def test_a_load_that_ended_says_so_even_where_it_left_no_word(folder: Path) -> None:
+    """As on a file system that is full: what stands still for want of room was not lost in a migration."""
+    busy.look(HereShell(), str(folder), deadline=soon())
+    (folder / "a").unlink()
+    assert "'a'" in busy.look(HereShell(), str(folder), deadline=soon()).differs
+    (folder / "differs").write_text("")
+    assert busy.look(HereShell(), str(folder), deadline=soon()).differs == "the load ended without a word"
+
+
+def test_room_for_the_load_is_taken_before_it_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A place with room for the patterns, and none for what is written of them."""
+    cp = tmp_path / "cp"
+    cp.write_text("#!/bin/sh\necho \"cp: write error: No space left on device\" >&2\nexit 1\n")
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Inconclusive, match="No space left on device"):
+        busy.start(HereShell(), 1, deadline=soon())
 
 
 def test_a_guest_without_cmp_and_one_without_room_are_no_product_s_fault() -> None:
