@@ -158,7 +158,7 @@ def migrates_by_post_copy(scene: Scene, traffic: Traffic, request: pytest.Fixtur
 @when(sentence("{name:VM} migrates to another worker under this traffic"))
 def migrates(scene: Scene, traffic: Traffic, name: str) -> None:
     """Wherever the scheduler wants."""
-    traffic.through(lambda: scene.migrate(name), f"{name} migrates")
+    traffic.through(lambda: disruption.move(scene, name), f"{name} migrates")
 
 
 @when(sentence("a migration of {name:VM} is cancelled in the middle under this traffic"))

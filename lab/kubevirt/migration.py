@@ -15,6 +15,7 @@ from lab.core import clock, trace
 from lab.core.deadline import Deadline
 from lab.core.errors import Inconclusive, ProductFailure, WaitTimeout
 from lab.core.wait import Seen, Signal, wait_until
+from lab.kubevirt.jobinfo import JobInfo
 from lab.kubevirt.timeline import Recorder, Timeline, phase
 from lab.kubevirt.vm import last_warning, latest, refused
 
@@ -36,7 +37,7 @@ CHECKS = (
 class Migration:
     """A migration that succeeded; ``seconds`` from the request to the platform's word that it is over.
 
-    ``state`` is the instance's account of it (VMI.status.migrationState)."""
+    ``state`` is the instance's account of it (VMI.status.migrationState), ``job`` QEMU's, where it was read."""
 
     name: str
     source: str
@@ -44,6 +45,7 @@ class Migration:
     seconds: float
     timeline: Timeline
     state: Obj = field(default_factory=dict)
+    job: JobInfo | None = None
 
 
 def migrate(

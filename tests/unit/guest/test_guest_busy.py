@@ -72,7 +72,7 @@ def test_a_load_that_ended_says_so_even_where_it_left_no_word(folder: Path) -> N
 def test_room_for_the_load_is_taken_before_it_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A place with room for the patterns, and none for what is written of them."""
     cp = tmp_path / "cp"
-    cp.write_text("#!/bin/sh\necho \"cp: write error: No space left on device\" >&2\nexit 1\n")
+    cp.write_text('#!/bin/sh\necho "cp: write error: No space left on device" >&2\nexit 1\n')
     cp.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Inconclusive, match="No space left on device"):

@@ -177,7 +177,9 @@ def test_what_a_place_has_is_found_out_and_a_shell_that_says_something_else_is_r
         tools().first("the throughput", "iperf3", "nc")
 
 
-@pytest.mark.parametrize(("asked", "wanted"), [("exit 0", True), ("echo 'sudo: a password is required' >&2; exit 1", False)])
+@pytest.mark.parametrize(
+    ("asked", "wanted"), [("exit 0", True), ("echo 'sudo: a password is required' >&2; exit 1", False)]
+)
 def test_sudo_counts_only_where_it_gives_root(here: Here, asked: str, wanted: bool) -> None:
     """Within a user namespace the machine's own sudo is found and cannot work."""
     program = here.programs / "sudo"
