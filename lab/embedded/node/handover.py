@@ -21,7 +21,7 @@ from lab.embedded.node.domain import Host, memory_of
 from lab.embedded.node.guest import Guest
 from lab.embedded.node.migration import DIRECT_PORT, Limits, MigrationFailed, Progress
 from lab.embedded.node.names import now
-from lab.embedded.node.qemu import QemuFailed
+from lab.embedded.node.qemu import Qemu, QemuFailed
 from lab.embedded.node.vmiwriter import change, merge_state
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ SWITCH_SECONDS = 3.0
 """How long the target waits for virt-controller's word on the pod before it takes the VMI over."""
 
 
-def limits_of(vmi: Obj, host: Host) -> Limits:
+def limits_of(vmi: Obj, host: Host, qemu: Qemu) -> Limits:
     """The limits of the migration that a VMI is in."""
     configuration = vmi["status"]["migrationState"].get("migrationConfiguration") or {}
-    return Limits.of(configuration, memory_of(vmi), one_pass=host.accel.startswith("tcg"))
+    return Limits.of(configuration, memory_of(vmi), host.accel, qemu.version)
 
 
 async def send(ctx: NodeContext, guest: Guest, progress: Progress, vmi: Obj) -> None:

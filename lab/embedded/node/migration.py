@@ -27,15 +27,17 @@ log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 DOWNTIME_MS = 300
 GIB, MIB = 2**30, 2**20
-# With TCG, QEMU 7.2 loses writes of the guest to pages that it sends alive after a synchronisation of its dirty bitmap
-# while the processor runs (a TLB entry may lose its not-dirty mark to a concurrent store): a guest that is busy with a
-# virtqueue ends in `soft lockup` or a broken allocator, seen in one of five migrations.  So the guest stands still for
-# the first synchronisation, and there is one pass only: it is slowed down before its end, and then QEMU is allowed any
-# pause, which makes it stop the guest after the second synchronisation and send what is left.
+COHERENT = (9, 0)
+"""The first QEMU whose TCG loses no writes in further passes."""
+# With TCG, earlier ones lose writes of the guest to pages that they send alive after a synchronisation of the dirty
+# bitmap while the processor runs (a TLB entry may lose its not-dirty mark to a concurrent store): a guest that is busy
+# with a virtqueue ends in `soft lockup` or a broken allocator, seen in one of five migrations.  So the guest stands
+# still for the first synchronisation, and there is one pass only: it is slowed down before its end, and then QEMU is
+# allowed any pause, which makes it stop the guest after the second synchronisation and send what is left.
 FAST_BYTES, SLOW_BYTES = 96 * MIB, 32 * MIB
-"""Bandwidth of the pass, and of its end, per second."""
+"""Bandwidth per second under TCG, and of the end of an only pass: sending takes time from the guest's processor."""
 SLOW_BELOW, LAST_BELOW = 24 * MIB, 4 * MIB
-"""What is left to send when the pass is slowed down, and when QEMU may stop the guest."""
+"""What is left to send when an only pass is slowed down, and when QEMU may stop an emulated guest."""
 ANY_PAUSE_MS, NO_PAUSE_MS = 60_000, 1
 COARSE_SECONDS, FINE_SECONDS, CALM_SECONDS = 0.05, 0.01, 0.5
 DIRECT_PORT = 49152
@@ -62,12 +64,18 @@ class Limits:
     completion: float = 150.0
     progress: float = 150.0
     downtime_ms: int = DOWNTIME_MS
+    emulated: bool = False
     one_pass: bool = False
     """The accelerator loses writes in further passes: see above."""
 
     @classmethod
-    def of(cls, configuration: Mapping[str, Any], memory_bytes: int, *, one_pass: bool = False) -> Limits:
-        """From VMI.status.migrationState.migrationConfiguration; completion grows with the guest's memory."""
+    def of(
+        cls, configuration: Mapping[str, Any], memory_bytes: int, accel: str = "", version: tuple[int, int] = COHERENT
+    ) -> Limits:
+        """From VMI.status.migrationState.migrationConfiguration; completion grows with the guest's memory.
+
+        *accel* and *version* (major, minor) are QEMU's."""
+        emulated = accel.startswith("tcg")
         per_gib = float(configuration.get("completionTimeoutPerGiB") or 150)
         return cls(
             bandwidth=quantity(configuration.get("bandwidthPerMigration") or "0"),
@@ -76,7 +84,8 @@ class Limits:
             completion=max(1.0, per_gib * max(1.0, memory_bytes / GIB)),
             progress=float(configuration.get("progressTimeout") or 150),
             downtime_ms=min(DOWNTIME_MS, int(configuration.get("maxDowntimeMs") or DOWNTIME_MS)),
-            one_pass=one_pass,
+            emulated=emulated,
+            one_pass=emulated and version < COHERENT,
         )
 
 
@@ -94,8 +103,11 @@ def announcing(rounds: int = 60, step_ms: int = 50) -> Obj:
 
 def sending(limits: Limits) -> Obj:
     """migrate-set-parameters of the source. No limit for QEMU is a very large one: 0 would stall it."""
-    if limits.one_pass:
-        return {"downtime-limit": NO_PAUSE_MS, "max-bandwidth": min(limits.bandwidth or FAST_BYTES, FAST_BYTES)}
+    if limits.emulated:
+        # Bandwidth times pause is what QEMU leaves for the end: at its own default that would be a quarter of a guest.
+        bandwidth = min(limits.bandwidth or FAST_BYTES, FAST_BYTES)
+        pause = NO_PAUSE_MS if limits.one_pass else min(limits.downtime_ms, max(1, LAST_BELOW * 1000 // bandwidth))
+        return {"downtime-limit": pause, "max-bandwidth": bandwidth}
     return {"downtime-limit": limits.downtime_ms, "max-bandwidth": limits.bandwidth or 2**40}
 
 

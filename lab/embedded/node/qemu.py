@@ -91,6 +91,13 @@ class Qemu:
         return ""
 
     @property
+    def version(self) -> tuple[int, int]:
+        """Major and minor, as it said when it was connected to."""
+        assert self._client.greeting is not None
+        said: Any = self._client.greeting.QMP.version["qemu"]
+        return int(said["major"]), int(said["minor"])
+
+    @property
     def running(self) -> bool:
         return self.process.returncode is None
 

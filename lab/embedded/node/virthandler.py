@@ -241,7 +241,7 @@ class VirtHandler:
         ):
             # The copy of the VMI may be older than the start just written: the UID says what was begun.
             guest.sent = str(state.get("migrationUid"))
-            guest.progress = Progress(guest.qemu, handover.limits_of(vmi, self.host))
+            guest.progress = Progress(guest.qemu, handover.limits_of(vmi, self.host, guest.qemu))
             guest.sending = guest.spawn(handover.send(self.ctx, guest, guest.progress, vmi), "migration")
 
     async def _call_off(self, guest: Guest) -> None:
@@ -274,7 +274,8 @@ class VirtHandler:
                 await failed.close()
             launcher.end(1)
             return False
-        guest.spawn(handover.receive(self.ctx, guest, handover.limits_of(vmi, self.host), vmi), "arrival")
+        limits = handover.limits_of(vmi, self.host, guest.qemu)
+        guest.spawn(handover.receive(self.ctx, guest, limits, vmi), "arrival")
         return False
 
     async def _links(self, vmi: Obj, guest: Guest) -> None:

@@ -29,9 +29,25 @@ def test_limits_from_the_clusters_configuration() -> None:
     assert migration.sending(Limits())["max-bandwidth"] == 2**40
 
 
-def test_one_pass_allows_no_pause_until_its_end() -> None:
-    assert migration.sending(Limits(one_pass=True)) == {"downtime-limit": 1, "max-bandwidth": migration.FAST_BYTES}
-    assert migration.sending(Limits(one_pass=True, bandwidth=MIB))["max-bandwidth"] == MIB
+def emulated(version: tuple[int, int], **configuration: Any) -> Limits:
+    return Limits.of(configuration, 128 * MIB, "tcg,tb-size=64", version)
+
+
+def test_an_emulator_that_loses_writes_has_one_pass_which_allows_no_pause_until_its_end() -> None:
+    for version in ((7, 2), (8, 2)):
+        assert emulated(version).one_pass
+    assert migration.sending(emulated((7, 2))) == {"downtime-limit": 1, "max-bandwidth": migration.FAST_BYTES}
+    assert migration.sending(emulated((7, 2), bandwidthPerMigration="1Mi"))["max-bandwidth"] == MIB
+
+
+def test_a_later_emulator_and_a_processor_have_qemus_own_passes() -> None:
+    assert not Limits.of({}, 128 * MIB, "kvm", (7, 2)).one_pass
+    for version in ((9, 0), (10, 0)):
+        assert not emulated(version).one_pass
+    assert migration.sending(emulated((10, 0))) == {"downtime-limit": 41, "max-bandwidth": migration.FAST_BYTES}
+    slow = migration.sending(emulated((10, 0), bandwidthPerMigration="8Mi"))
+    assert slow == {"downtime-limit": migration.DOWNTIME_MS, "max-bandwidth": 8 * MIB}
+    assert migration.sending(emulated((10, 0), maxDowntimeMs=20))["downtime-limit"] == 20
 
 
 def test_announcements_stay_in_qemus_ranges() -> None:
@@ -92,7 +108,9 @@ def play(folder: Path, script: Script, limits: Limits, abort: bool = False, mode
         client = QMPClient("test")
         async with asyncio.timeout(5):
             await client.connect(str(folder / "q"))
-        progress = Progress(Qemu(folder, None, client), limits)  # type: ignore[arg-type]
+        qemu = Qemu(folder, None, client)  # type: ignore[arg-type]
+        assert qemu.version == (7, 2)
+        progress = Progress(qemu, limits)
         try:
             async with asyncio.timeout(10):
                 ending = asyncio.ensure_future(progress.finish(switched))
