@@ -6,12 +6,15 @@ The requests were recorded at the API of a lab, of a whole run under exactly the
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
+from lab.access.client import Client
+from lab.access.kinds import NAMESPACE, NNCP
+from lab.core.names import RUN_LABEL
 from lab.embedded.lifecycle import restricted
 from tests import wire
 from tests.conftest import RunningLab, lab_up
@@ -82,6 +85,5 @@ def test_a_verb_that_is_missing_is_named_and_breaks_the_environment(lab_without:
         'group "nmstate.io" at the cluster scope'
     )
     assert wanted in scenario["reason"]
-    path = lab_without.virtlab("kubeconfig", "--admin").stdout.split()[-1]
-    left = ["kubectl", "--kubeconfig", path, "get", "nncp,namespaces", "-l", "virtlab.dev/run", "-o", "name"]
-    assert subprocess.run(left, capture_output=True, text=True, check=True).stdout == ""
+    client = Client.connect(Path(lab_without.virtlab("kubeconfig", "--admin").stdout.split()[-1]))
+    assert client.list(NNCP, labels=RUN_LABEL) == client.list(NAMESPACE, labels=RUN_LABEL) == []

@@ -348,7 +348,9 @@ function y_true(path, otherwise) {
 
 # All nodes as lines, for tests: path, type and text with \n spelt out.
 function y_dump(path, shown,    i, text) {
-	text = Y[path]; gsub(/\n/, "\\n", text)
+	text = Y[path]
+	# Not by gsub: what a backslash is in its replacement differs from busybox 1.36 to 1.37.
+	while (match(text, /\n/)) text = substr(text, 1, RSTART - 1) "\\n" substr(text, RSTART + 1)
 	print shown "\t" Yt[path] "\t" (Yt[path] == "str" ? text : Yn[path] + 0)
 	if (Yt[path] == "map" || Yt[path] == "seq")
 		for (i = 0; i < Yn[path]; i++) y_dump(y_at(path, Yk[path, i]), shown "/" Yk[path, i])
