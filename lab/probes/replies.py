@@ -6,6 +6,8 @@ Nothing is judged here, and a line that is no answer is left out, never taken fo
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 from dataclasses import dataclass, field
 
@@ -50,11 +52,9 @@ def _plain(block: list[str], found: Replies) -> bool:
     shape = _ANSWER.match(block[0])
     if shape is None or shape["rest"]:
         return False
-    text = "\n".join(block) + "\n"
-    text = text.replace(shape["close"] + shape["head"], " ").replace(shape["middle"], " ").replace(" ms\n", "\n")
-    if shape["open"]:
-        text = text.replace("\n[", "\n").removeprefix("[")
-    words = text.split()
+    text = "\n".join(block).removeprefix(shape["open"]).removesuffix(" ms")
+    text = text.replace(" ms\n" + shape["open"], " ").replace(shape["close"] + shape["head"], " ")
+    words = text.replace(shape["middle"], " ").split()
     if len(words) != 3 * len(block):
         return False
     try:
@@ -78,7 +78,8 @@ def _odd(text: str, found: Replies) -> None:
 
 def _counted_on(seqs: list[int]) -> list[int]:
     """Sequence numbers have 16 bits on the wire, and begin anew after 65535."""
-    if not seqs or max(seqs) - min(seqs) < _HALF:
+    # Numbers that begin anew fall; ten minutes of answers that all came, in order, do not.
+    if all(map(operator.lt, seqs, itertools.islice(seqs, 1, None))) or max(seqs) - min(seqs) < _HALF:
         return seqs
     counted, base, before = [], 0, seqs[0]
     for seq in seqs:

@@ -149,10 +149,11 @@ def gaps(
     even = all(map(operator.le, times, itertools.islice(times, 1, None)))
     order = range(len(times)) if even else sorted(range(len(times)), key=times.__getitem__)
     points = (times if even else [times[i] for i in order]) or [began]
-    long = [(a, b, i) for i, (a, b) in enumerate(itertools.pairwise(points)) if b - a > 2 * usual]
+    silences = map(operator.sub, itertools.islice(points, 1, None), points)
     found = [
-        Gap(a + usual, round((b - a - usual) * 1000, 3), max(0, seqs[order[i + 1]] - seqs[order[i]] - 1))
-        for a, b, i in long
+        Gap(points[i] + usual, round((silent - usual) * 1000, 3), max(0, seqs[order[i + 1]] - seqs[order[i]] - 1))
+        for i, silent in enumerate(silences)
+        if silent > 2 * usual
     ]
     if ended - points[-1] > 2 * usual:
         silent = ended - points[-1] - usual
