@@ -31,6 +31,8 @@ REFUSALS = (
 UNBOUND, UNBOUND_S = "timed out waiting for OVS port binding", 90.0
 """OVN-Kubernetes' plugin, when ovn-controller does not take a pod's port in (go-controller/pkg/cni/helper_linux.go): a
 node with much to do may be late more than once, and each try takes 20 s."""
+UNSEEN_S = 5.0
+"""So long a controller may not have seen an attachment that was made a moment before."""
 FINAL = ("Failed", "Succeeded")
 SURROUNDINGS = {
     "Failed to pull image": "correct the image in the target file, or name a mirror: registry-mirrors",
@@ -148,7 +150,7 @@ def _hopeless(state: VmiState, sync: Obj, warning: str, elapsed: float) -> str:
     if state.phase in FINAL:
         return f"the instance is {state.phase}"
     message = str(sync.get("message", ""))
-    if sync.get("reason") == "FailedCreate" and "network attachment definition" in message:
+    if sync.get("reason") == "FailedCreate" and "network attachment definition" in message and elapsed > UNSEEN_S:
         return message
     # A pod that runs has its network by now, whatever was said before.
     return "" if state.phase == "Scheduled" else refused(warning, elapsed)

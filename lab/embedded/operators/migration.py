@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lab.embedded.kube import Informers, Kube, KubeError
-from lab.embedded.model.kinds import MIGRATION_POLICY, NAD, NAMESPACE, POD, VMI, VMIM
+from lab.embedded.model.kinds import MIGRATION_POLICY, NAMESPACE, POD, VMI, VMIM
 from lab.embedded.operators import names
+from lab.embedded.operators.attachments import attachments_of
 from lab.embedded.operators.launcher import LauncherConfig, RenderError, needs_privileged, render_target
 from lab.embedded.operators.migration_config import configure, matching_policy
 from lab.embedded.operators.migration_status import FINAL, HANDED_OFF, Said, advance, is_final, state_of, target_lost
@@ -63,7 +64,7 @@ class MigrationController(Controller):
         super().__init__("migration")
         self.kube, self.recorder, self.launcher, self.settings = kube, recorder, launcher, settings
         self.migrations, self.vmis = informers.get(VMIM), informers.get(VMI)
-        self.pods, self.nads = informers.get(POD), informers.get(NAD)
+        self.pods = informers.get(POD)
         self.namespaces, self.policies = informers.get(NAMESPACE), informers.get(MIGRATION_POLICY)
         self._creating: set[str] = set()
         self.watch(self.migrations)
@@ -123,7 +124,8 @@ class MigrationController(Controller):
         try:
             source = current_pod(vmi, self._pods_of(vmi))
             image = dig(source, "spec", "containers", 0, "image", default="")
-            manifest = render_target(vmi, migration, self.nads.items, self.launcher(), image)
+            nads = await attachments_of(self.kube, vmi)
+            manifest = render_target(vmi, migration, nads, self.launcher(), image)
             pod = await self.kube.create(POD, manifest)
             self.recorder.normal(migration, "SuccessfulCreate", f"Created migration target pod {name_of(pod)}")
             await self.pods.wait_for(lambda items: key_of(pod) in items, timeout=10.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from lab.embedded.kube import Informers, Kube, KubeError
 from lab.embedded.model.kinds import NAD, POD, VM, VMI
 from lab.embedded.operators import names, vmi_status
+from lab.embedded.operators.attachments import attachments_of
 from lab.embedded.operators.launcher import LauncherConfig, RenderError, attachment_key, needs_privileged, render
 from lab.embedded.operators.objects import (
     Obj,
@@ -50,10 +51,10 @@ class VmiController(Controller):
         super().__init__("vmi")
         self.kube, self.recorder, self.config = kube, recorder, config
         self.vmis, self.vms = informers.get(VMI), informers.get(VM)
-        self.pods, self.nads = informers.get(POD), informers.get(NAD)
+        self.pods = informers.get(POD)
         self.watch(self.vmis)
         self.watch(self.pods, pod_owner_keys)
-        self.watch(self.nads, self._waiting_for)
+        self.watch(informers.get(NAD), self._waiting_for)
         self.watch(self.vms)
 
     def pods_of(self, vmi: Obj) -> list[Obj]:
@@ -99,7 +100,7 @@ class VmiController(Controller):
         if pods or phase_of(vmi) not in ("", "Pending"):
             return None
         try:
-            manifest = render(vmi, self.nads.items, self.config())
+            manifest = render(vmi, await attachments_of(self.kube, vmi), self.config())
         except RenderError as error:
             message = f"failed to render launch manifest: {error}"
             self.recorder.warning(vmi, "FailedCreate", f"Error creating pod: {message}")

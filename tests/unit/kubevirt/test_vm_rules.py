@@ -76,10 +76,11 @@ def test_running_is_met_with_its_node() -> None:
     assert seen.value.node == "w1"
 
 
-def test_a_missing_attachment_is_hopeless_with_the_platforms_text() -> None:
+def test_an_attachment_may_be_unseen_for_a_moment_and_is_then_hopeless_with_the_platforms_text() -> None:
     text = "failed to render launch manifest: failed to locate network attachment definition demo/x"
     condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": text}
-    assert vm.judge(vmi("Pending", conditions=[condition]), "", 1).hopeless == text
+    assert not vm.judge(vmi("Pending", conditions=[condition]), "", 1).hopeless
+    assert vm.judge(vmi("Pending", conditions=[condition]), "", 6).hopeless == text
 
 
 @pytest.mark.parametrize(

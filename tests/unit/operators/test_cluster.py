@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster import Cluster
@@ -11,6 +12,7 @@ from lives import SUB, launchers, manifest, migrate, play, reasons, running
 from operator_samples import VMI_SPEC
 
 from lab.embedded.kube import KubeError
+from lab.embedded.kube.informer import Informer
 from lab.embedded.model.kinds import KUBEVIRT, NAD, NAMESPACE, NODE, POD, VM, VMI, VMIM
 from lab.embedded.operators.objects import clone, condition, dig, labels_of, phase_of
 
@@ -138,6 +140,27 @@ def test_a_missing_attachment_heals(tmp_path: Path) -> None:
         await lab.kube.create(NAD, {"metadata": {"name": "late", "namespace": "demo"}, "spec": {"config": "{}"}})
         healed = await lab.until(VMI, "demo/vm", lambda vmi: phase_of(vmi) == "Running")
         assert condition(healed, "Synchronized") is None
+
+    play(tmp_path, scene)
+
+
+def test_a_watch_that_is_behind_has_no_say_in_whether_an_attachment_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when watches are answered with 410: what was made a moment ago is not among the things seen yet."""
+    take = Informer._take
+
+    def behind(self: Informer, change: str, obj: dict[str, Any]) -> None:
+        if self.kind is not NAD:
+            take(self, change, obj)
+
+    monkeypatch.setattr(Informer, "_take", behind)
+
+    async def scene(lab: Cluster) -> None:
+        vmi = await running(lab)
+        await migrate(lab, "m")
+        await lab.until(VMIM, "demo/m", lambda vmim: phase_of(vmim) == "Succeeded")
+        assert condition(vmi, "Synchronized") is None
 
     play(tmp_path, scene)
 
