@@ -1,4 +1,4 @@
-"""The attachments that an instance names, asked for one by one, as upstream's virt-controller does (pkg/network/multus).
+"""The attachments that an instance names, asked for one by one, as upstream does (virt-controller, pkg/network/multus).
 
 A watch tells later than the API server knows: one that is behind must not have the say that an attachment is missing.
 What an attachment means for a pod is rendered elsewhere.
