@@ -64,7 +64,7 @@ def test_a_load_that_ended_says_so_even_where_it_left_no_word(folder: Path) -> N
     """As on a file system that is full: what stands still for want of room was not lost in a migration."""
     busy.look(HereShell(), str(folder), deadline=soon())
     (folder / "a").unlink()
-    assert "'a'" in busy.look(HereShell(), str(folder), deadline=soon()).differs
+    assert "No such file" in busy.look(HereShell(), str(folder), deadline=soon()).differs
     (folder / "differs").write_text("")
     assert busy.look(HereShell(), str(folder), deadline=soon()).differs == "the load ended without a word"
 
