@@ -5,6 +5,7 @@ Both look at the same packets, so that how long a gap is on a busy machine does 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,25 +52,43 @@ def captured(lab: RunningLab, act: Any) -> list[Echo]:
     return capture.stop()
 
 
+def asked(echoes: list[Echo], source: str, destination: str) -> list[Echo]:
+    """The questions of the probe at *source*: of the one ping that asked its first one meanwhile. Others may be on the
+    way between the two."""
+    found = [e for e in echoes if e.kind == 8 and (e.source, e.destination) == (source, destination)]
+    (ident,) = {e.ident for e in found if e.seq < 2}
+    return [e for e in found if e.ident == ident]
+
+
 def passed(echoes: list[Echo], source: str, destination: str) -> list[float]:
-    """When the answers of the probe passed the switch: of the one ping that asked its first question meanwhile. Others
-    may be on the way between the two, and answers may pass twice while switches learn; each passing counts."""
-    asked = [e for e in echoes if e.kind == 8 and (e.source, e.destination) == (destination, source)]
-    (ident,) = {e.ident for e in asked if e.seq < 2}
+    """When the answers to the probe at *destination* passed the switch. One may pass twice while switches learn; each
+    passing counts."""
+    ident = asked(echoes, destination, source)[0].ident
     answers = [e for e in echoes if e.kind == 0 and (e.source, e.destination) == (source, destination)]
     return [e.at for e in answers if e.ident == ident]
+
+
+def waited_ms(questions: list[Echo], answered: list[float]) -> float:
+    """How long after an answer on either side of the longest silence a ping, which asks every 10 ms, asked again."""
+    ends = max(itertools.pairwise(answered), key=lambda pair: pair[1] - pair[0])
+    return max(min(q.at - at for q in questions if q.at > at) * 1000 for at in ends)
 
 
 def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Scene) -> None:
     address = scene.guest("vm-a").address
     outside, inside, allowed = [], [], []
-    for number in range(MIGRATIONS):
+    for number in range(2 * MIGRATIONS):
         traffic = traffic_of(scene)
         echoes = captured(lab, lambda t=traffic: t.through(lambda: scene.migrate("vm-a")))
         (measured,) = traffic.latest
         from_gateway, from_guest = measured.series
-        real = longest_gap_ms(passed(echoes, address, GATEWAY), INTERVAL_MS)
+        answered = passed(echoes, address, GATEWAY)
+        real = longest_gap_ms(answered, INTERVAL_MS)
         seen = longest_gap_ms(passed(echoes, GATEWAY, address), INTERVAL_MS)
+        # A ping that had to wait for a processor just then stamped late, as any program would; its packets tell.
+        if (waited := waited_ms(asked(echoes, GATEWAY, address), answered)) > NEAR_MS:
+            print(f"migration {number + 1}: the gateway's ping stood still for {waited:.0f} ms; it is made again")
+            continue
         outside.append(abs(from_gateway.longest_gap_ms - real))
         inside.append(from_guest.longest_gap_ms - seen)
         # What a guest's clock may have lost unseen, and how late its programs run, is stated: no verdict is green or
@@ -80,6 +99,10 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
             f"from the guest {from_guest.longest_gap_ms:.0f} ms, captured {seen:.0f} ms, within {allowed[-1]:.0f} ms "
             f"{from_guest.remarks}"
         )
+        if len(outside) == MIGRATIONS:
+            break
+    else:
+        pytest.fail(f"the gateway's ping stood still in more than {MIGRATIONS} migrations: is this machine busy?")
     assert max(outside) <= NEAR_MS, outside
     # A guest's program sees an answer after it has passed the switch: an emulated one translates its code anew on the
     # target first. How long that takes, the machine's other work decides, so that some may be off by more.
