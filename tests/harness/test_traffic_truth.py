@@ -25,7 +25,7 @@ from tests.harness.switchcapture import Capture, Echo, longest_gap_ms
 from tests.opened import traffic_scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.alone]
-MIGRATIONS, CUTS = 10, 20
+MIGRATIONS, HELD, CUTS = 10, 1, 20
 NEAR_MS, LATE_MS, INTERVAL_MS, CUT_MS = 15, 100, 10, 100
 GATEWAY, PORT = "192.168.24.1", "p.2024"
 
@@ -76,8 +76,8 @@ def waited_ms(questions: list[Echo], answered: list[float]) -> float:
 
 def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Scene) -> None:
     address = scene.guest("vm-a").address
-    outside, inside, allowed = [], [], []
-    for number in range(2 * MIGRATIONS):
+    outside, inside, allowed, held = [], [], [], list[str]()
+    for number in range(MIGRATIONS + HELD):
         traffic = traffic_of(scene)
         echoes = captured(lab, lambda t=traffic: t.through(lambda: scene.migrate("vm-a")))
         (measured,) = traffic.latest
@@ -85,11 +85,12 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
         answered = passed(echoes, address, GATEWAY)
         real = longest_gap_ms(answered, INTERVAL_MS)
         seen = longest_gap_ms(passed(echoes, GATEWAY, address), INTERVAL_MS)
+        off = abs(from_gateway.longest_gap_ms - real)
         # A ping that had to wait for a processor just then stamped late, as any program would; its packets tell.
-        if (waited := waited_ms(asked(echoes, GATEWAY, address), answered)) > NEAR_MS:
-            print(f"migration {number + 1}: the gateway's ping stood still for {waited:.0f} ms; it is made again")
-            continue
-        outside.append(abs(from_gateway.longest_gap_ms - real))
+        if NEAR_MS < off <= (waited := waited_ms(asked(echoes, GATEWAY, address), answered)):
+            held.append(f"off by {off:.0f} ms, and asked nothing for {waited:.0f} ms")
+        else:
+            outside.append(off)
         inside.append(from_guest.longest_gap_ms - seen)
         # What a guest's clock may have lost unseen, and how late its programs run, is stated: no verdict is green or
         # red within it.
@@ -101,13 +102,12 @@ def test_a_capture_shows_the_gaps_that_probes_report(lab: RunningLab, scene: Sce
         )
         if len(outside) == MIGRATIONS:
             break
-    else:
-        pytest.fail(f"the gateway's ping stood still in more than {MIGRATIONS} migrations: is this machine busy?")
+    assert len(outside) == MIGRATIONS, held
     assert max(outside) <= NEAR_MS, outside
     # A guest's program sees an answer after it has passed the switch: an emulated one translates its code anew on the
     # target first. How long that takes, the machine's other work decides, so that some may be off by more.
     true = [-limit <= off <= limit + LATE_MS for off, limit in zip(inside, allowed, strict=True)]
-    assert sum(true) >= MIGRATIONS - 2, (inside, allowed)
+    assert sum(true) >= len(true) - 2, (inside, allowed)
 
 
 @dataclass(frozen=True)
